@@ -1,0 +1,73 @@
+"""What can go wrong, as one tree. It answers the only question a caller has: would a retry help?
+
+ReplicatorError
+├── ConfigError              the user's settings or rule files are wrong; says what and where
+├── PermanentError           a retry cannot help until somebody changes something
+│   ├── Denied               the registry knows us and says no, or does not know our credential
+│   ├── Corrupt              bytes do not match their digest, size or declared type
+│   ├── Unsupported          the registry does not offer this operation
+│   ├── MissingContent       a destination misses blobs or children that a manifest names
+│   └── TagImmutable         the destination refuses to move a tag
+└── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
+    ├── Unavailable          the registry did not answer, or answered that it cannot now (its breaker counts these)
+    └── RateLimited          the registry asked the whole fleet to wait
+
+Messages name registry, repository and reference, and never hold a secret.
+"""
+
+
+class ReplicatorError(Exception):
+    """Everything this package raises on purpose."""
+
+
+class ConfigError(ReplicatorError):
+    """The user's settings or rule files are wrong."""
+
+
+class PermanentError(ReplicatorError):
+    """A retry cannot help until somebody changes something."""
+
+
+class Denied(PermanentError):
+    """The registry refused our credential, or what it wanted to do."""
+
+
+class Corrupt(PermanentError):
+    """Bytes do not match their digest, their size or their declared type."""
+
+
+class Unsupported(PermanentError):
+    """The registry does not offer this operation."""
+
+
+class MissingContent(PermanentError):
+    """A destination refused a manifest because content that it names is not there."""
+
+
+class TagImmutable(PermanentError):
+    """The destination refuses to move a tag that exists."""
+
+
+class TemporaryError(ReplicatorError):
+    """A later try may succeed."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Unavailable(TemporaryError):
+    """A registry did not answer, or answered that it cannot serve anyone now."""
+
+    def __init__(self, message: str, *, registry: str, retry_after: float | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.registry = registry
+
+
+class RateLimited(TemporaryError):
+    """A registry asked its clients to slow down; everybody waits `retry_after` seconds."""
+
+    def __init__(self, message: str, *, registry: str, retry_after: float) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.registry = registry
+        self.wait_s = retry_after

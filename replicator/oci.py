@@ -1,0 +1,286 @@
+"""The values of the OCI distribution world: names, tags, digests, descriptors and manifests.
+
+A value is valid once it exists: constructors check the grammars of the OCI distribution and image specs, so that
+no unchecked text reaches a URL or a Redis key. This module knows nothing of HTTP, rules or jobs.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from replicator.errors import Corrupt, Unsupported
+
+# OCI distribution spec 1.1, "Pulling manifests". `\Z`, not `$`: a trailing newline is not part of a name.
+_REPOSITORY = re.compile(
+    r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*\Z"
+)
+_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
+_DIGEST = re.compile(r"(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})\Z")
+# cosign's tag convention: the signature of sha256:<hex> is the tag sha256-<hex>.sig; the OCI referrers tag has no suffix.
+_COMPANION = re.compile(r"(sha256|sha512)-([a-f0-9]{64,128})(?:\.(sig|att|sbom))?\Z")
+
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+HELM_CONFIG = "application/vnd.cncf.helm.config.v1+json"
+
+INDEX_TYPES = frozenset({OCI_INDEX, DOCKER_LIST})
+MANIFEST_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
+
+MANIFEST_LIMIT_BYTES = 8 * 1024 * 1024
+"""The largest manifest we read. The spec wants 4 MiB supported; regclient reads 8."""
+
+
+class Repository(str):
+    """A repository path inside a registry, such as `payments/api`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Raises ValueError for text that is not a repository name of at most 255 characters."""
+        if len(text) > 255 or not _REPOSITORY.match(text):
+            raise ValueError(f"not a repository name: {text[:80]!r}")
+        return super().__new__(cls, text)
+
+
+class Tag(str):
+    """A tag, such as `v1.2`."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Raises ValueError for text that is not a tag of at most 128 characters."""
+        if not _TAG.match(text):
+            raise ValueError(f"not a tag: {text[:80]!r}")
+        return super().__new__(cls, text)
+
+
+class Digest(str):
+    """A content digest, `sha256:<64 hex>` or `sha512:<128 hex>`, lower case."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Raises ValueError for another algorithm, a wrong length or upper-case hex."""
+        if not _DIGEST.match(text):
+            raise ValueError(f"not a digest: {text[:80]!r}")
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, data: bytes, algorithm: str = "sha256") -> Self:
+        """The digest of `data`."""
+        return cls(f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}")
+
+    @property
+    def algorithm(self) -> str:
+        """`sha256` or `sha512`, as hashlib spells it."""
+        return self.partition(":")[0]
+
+    @property
+    def hex(self) -> str:
+        """The digest without its algorithm."""
+        return self.partition(":")[2]
+
+
+Reference = Tag | Digest
+
+
+def parse_reference(text: str) -> Reference:
+    """A tag or a digest: a colon never occurs in a tag. Raises ValueError for neither."""
+    return Digest(text) if ":" in text else Tag(text)
+
+
+def companion_subject(tag: str) -> Digest | None:
+    """The digest that a companion tag belongs to, or None for an ordinary tag.
+
+    Companions are cosign's `sha256-<hex>.sig`, `.att`, `.sbom` and the OCI referrers tag `sha256-<hex>`. The referrers
+    tag of a sha512 subject holds only 64 of its 128 digits (OCI 1.1, "Referrers Tag Schema"), so it names no subject.
+    """
+    found = _COMPANION.match(tag)
+    if not found:
+        return None
+    try:
+        return Digest(f"{found[1]}:{found[2]}")
+    except ValueError:
+        return None
+
+
+def companion_tags(subject: Digest) -> tuple[Tag, ...]:
+    """The tags under which cosign keeps signature, attestation and SBOM of `subject`: none for sha512, too long."""
+    if subject.algorithm != "sha256":
+        return ()
+    return tuple(Tag(f"{subject.algorithm}-{subject.hex}.{suffix}") for suffix in ("sig", "att", "sbom"))
+
+
+def referrers_tag(subject: Digest) -> Tag:
+    """The tag that lists the referrers of `subject` where a registry has no referrers API (OCI 1.1)."""
+    return Tag(f"{subject.algorithm}-{subject.hex[:64]}")
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """A pointer to content: media type, digest and size in bytes, as an OCI manifest writes it."""
+
+    media_type: str
+    digest: Digest
+    size_bytes: int
+    urls: tuple[str, ...] = ()
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_foreign(self) -> bool:
+        """True for a layer that lives at other hosts: never fetched, never uploaded, never asked for by a registry.
+
+        A non-distributable type without `urls` must be uploaded: distribution checks that it is there.
+        """
+        return bool(self.urls) and ("nondistributable" in self.media_type or "foreign" in self.media_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest's exact bytes, their digest and media type, and what the bytes point to.
+
+    `blobs` is the config and the distinct layers, `children` the manifests of an index, `subject` what it refers to.
+    """
+
+    raw: bytes
+    digest: Digest
+    media_type: str
+    blobs: tuple[Descriptor, ...] = ()
+    children: tuple[Descriptor, ...] = ()
+    subject: Digest | None = None
+    artifact_type: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def descriptor(self) -> Descriptor:
+        """How an index, or a referrers list, points to this manifest."""
+        return Descriptor(
+            self.media_type,
+            self.digest,
+            len(self.raw),
+            artifact_type=self.artifact_type,
+            annotations=self.annotations,
+        )
+
+    @property
+    def is_index(self) -> bool:
+        """True for an image index or a Docker manifest list."""
+        return self.media_type in INDEX_TYPES
+
+
+def parse_manifest(raw: bytes, content_type: str, *, expected: Digest | None = None) -> Manifest:
+    """The manifest that a registry sent, checked.
+
+    Raises Corrupt if the bytes do not hash to `expected`, are no JSON object, contradict their media type or hold an
+    invalid descriptor; Unsupported for Docker schema 1 and for types that are no manifest.
+    """
+    digest = Digest.of(raw, expected.algorithm if expected else "sha256")
+    if expected and digest != expected:
+        raise Corrupt(f"manifest bytes hash to {digest}, expected {expected}")
+    document = _json_object(raw, digest)
+    media_type = _media_type(document, content_type, digest)
+    try:
+        return _manifest(raw, digest, media_type, document)
+    except (ValueError, TypeError, KeyError, AttributeError) as exc:
+        raise Corrupt(f"manifest {digest} is malformed: {exc}") from exc
+
+
+def _json_object(raw: bytes, digest: Digest) -> dict[str, Any]:
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as exc:
+        raise Corrupt(f"manifest {digest} is not JSON") from exc
+    if not isinstance(document, dict):
+        raise Corrupt(f"manifest {digest} is not a JSON object")
+    return document
+
+
+def _media_type(document: dict[str, Any], content_type: str, digest: Digest) -> str:
+    declared = document.get("mediaType")
+    sent = content_type.partition(";")[0].strip().lower()
+    if declared is not None and not isinstance(declared, str):
+        raise Corrupt(f"manifest {digest} has a mediaType that is no text")
+    if declared and sent in MANIFEST_TYPES and declared != sent:
+        raise Corrupt(f"manifest {digest} says it is {declared!r} but was sent as {sent!r}")
+    media_type = declared or (sent if sent in MANIFEST_TYPES else _guess(document))
+    if "manifests" in document and "layers" in document:
+        raise Corrupt(f"manifest {digest} claims to be an index and an image at once")
+    if media_type not in MANIFEST_TYPES:
+        raise Unsupported(f"manifest {digest} has the unsupported type {media_type or sent or 'none'!r}")
+    return media_type
+
+
+def _guess(document: dict[str, Any]) -> str:
+    # A generic Content-Type and no mediaType: old tools wrote such OCI manifests (oci-spec "mediaType" was optional).
+    if "manifests" in document:
+        return OCI_INDEX
+    return OCI_MANIFEST if "config" in document and "layers" in document else ""
+
+
+def _manifest(raw: bytes, digest: Digest, media_type: str, document: dict[str, Any]) -> Manifest:
+    subject = document.get("subject")
+    common = {
+        "raw": raw,
+        "digest": digest,
+        "media_type": media_type,
+        "subject": _descriptor(subject).digest if subject else None,
+        "annotations": _texts(document.get("annotations")),
+    }
+    if media_type in INDEX_TYPES:
+        children = tuple(_descriptor(item) for item in document["manifests"])
+        return Manifest(**common, children=children, artifact_type=_text(document.get("artifactType")))
+    config = _descriptor(document["config"])
+    layers = [_descriptor(item) for item in document["layers"]]
+    blobs = tuple({item.digest: item for item in (config, *layers)}.values())
+    return Manifest(
+        **common, blobs=blobs, artifact_type=_text(document.get("artifactType")) or config.media_type
+    )
+
+
+def _descriptor(item: dict[str, Any]) -> Descriptor:
+    size = item["size"]
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise ValueError(f"size {size!r} is not a number of bytes")
+    return Descriptor(
+        media_type=str(item.get("mediaType", "")),
+        digest=Digest(item["digest"]),
+        size_bytes=size,
+        urls=tuple(str(url) for url in item.get("urls") or ()),
+        artifact_type=_text(item.get("artifactType")),
+        annotations=_texts(item.get("annotations")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
+
+
+def index_of(descriptors: list[Descriptor]) -> bytes:
+    """The bytes of an OCI index over `descriptors`: what a referrers tag holds (OCI 1.1, "Referrers Tag Schema")."""
+    items = [_document(item) for item in descriptors]
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": items}, sort_keys=True).encode()
+
+
+def _document(item: Descriptor) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "mediaType": item.media_type,
+        "digest": str(item.digest),
+        "size": item.size_bytes,
+    }
+    if item.artifact_type:
+        document["artifactType"] = item.artifact_type
+    if item.annotations:
+        document["annotations"] = dict(item.annotations)
+    return document

@@ -1,0 +1,82 @@
+"""A rule and the set of all rules: what is to be copied from where to where, as values that are valid once they exist."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from replicator.rules.filters import Filter
+from replicator.rules.registries import Registry
+
+
+class TriggerType(StrEnum):
+    """What starts a rule's jobs."""
+
+    EVENT_BASED = "event_based"
+    SCHEDULED = "scheduled"
+    MANUAL = "manual"
+
+
+class Signatures(StrEnum):
+    """What happens to the signatures and referrers of a copied artifact."""
+
+    FOLLOW = "follow"
+    IGNORE = "ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One registry that a rule copies to, and where its repositories land there.
+
+    `replace_count` leading components of the source repository give way to `namespace`: 0 prepends it, -1 keeps the
+    last component alone. Without a namespace the repository keeps its name.
+    """
+
+    registry: str
+    namespace: str | None = None
+    replace_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What one rule wants."""
+
+    name: str
+    source: str
+    destinations: tuple[Destination, ...]
+    trigger: TriggerType = TriggerType.EVENT_BASED
+    filters: tuple[Filter, ...] = ()
+    signatures: Signatures = Signatures.FOLLOW
+    deletion: bool = False
+    delete_grace_s: float = 5.0
+    delete_cap: int = 100
+    """Deletions an hour and destination; more are blocked until a person approves."""
+    override: bool = True
+    enabled: bool = True
+
+    def destination(self, registry: str) -> Destination | None:
+        """This rule's destination at `registry`, if it has one."""
+        return next((item for item in self.destinations if item.registry == registry), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Every registry and rule of a revision of the rule files."""
+
+    registries: Mapping[str, Registry] = field(default_factory=dict)
+    rules: tuple[Rule, ...] = ()
+    revision: str = ""
+    """A hash of the files that it was read from."""
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name."""
+        return next((rule for rule in self.rules if rule.name == name), None)
+
+    @property
+    def lanes(self) -> tuple[tuple[Rule, Destination], ...]:
+        """Every enabled rule with each of its destinations: what lag is measured for."""
+        return tuple((rule, there) for rule in self.rules if rule.enabled for there in rule.destinations)
+
+    @property
+    def destinations(self) -> tuple[str, ...]:
+        """The registries that some enabled rule copies to, sorted."""
+        return tuple(sorted({there.registry for _, there in self.lanes}))
