@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, parse_reference
-from replicator.events import Action, Event
+from replicator.events import Event
+from replicator.oci import Reference, Repository, companion_subject, parse_reference
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
 
 RETRY_BASE_S = 2.0
@@ -83,4 +83,4 @@ def _references(event: Event, rule: Rule) -> list[Reference]:
 
 def retry_delay_s(attempts: int, jitter: float) -> float:
     """Seconds to wait after the `attempts`-th failure; `jitter` in [0, 1) spreads it over 0.5 to 1.5 times."""
-    return (0.5 + jitter) * min(RETRY_CAP_S, RETRY_BASE_S * 2 ** min(attempts - 1, 20))
+    return (0.5 + jitter) * min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(attempts - 1, 20))

@@ -19,7 +19,7 @@ _REPOSITORY = re.compile(
 )
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}\Z")
 _DIGEST = re.compile(r"(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})\Z")
-# cosign's tag convention: the signature of sha256:<hex> is the tag sha256-<hex>.sig; the OCI referrers tag has no suffix.
+# cosign's convention: the signature of sha256:<hex> is the tag sha256-<hex>.sig; the OCI referrers tag has no suffix.
 _COMPANION = re.compile(r"(sha256|sha512)-([a-f0-9]{64,128})(?:\.(sig|att|sbom))?\Z")
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -100,7 +100,7 @@ def companion_subject(tag: str) -> Digest | None:
     """The digest that a companion tag belongs to, or None for an ordinary tag.
 
     Companions are cosign's `sha256-<hex>.sig`, `.att`, `.sbom` and the OCI referrers tag `sha256-<hex>`. The referrers
-    tag of a sha512 subject holds only 64 of its 128 digits (OCI 1.1, "Referrers Tag Schema"), so it names no subject.
+    tag of a sha512 subject holds only 64 of its 128 digits (OCI 1.1, "Referrers Tag Schema"): it names no subject.
     """
     found = _COMPANION.match(tag)
     if not found:
@@ -132,7 +132,7 @@ class Descriptor:
     size_bytes: int
     urls: tuple[str, ...] = ()
     artifact_type: str | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def is_foreign(self) -> bool:
@@ -157,7 +157,7 @@ class Manifest:
     children: tuple[Descriptor, ...] = ()
     subject: Digest | None = None
     artifact_type: str | None = None
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def descriptor(self) -> Descriptor:
@@ -227,21 +227,19 @@ def _guess(document: dict[str, Any]) -> str:
 
 def _manifest(raw: bytes, digest: Digest, media_type: str, document: dict[str, Any]) -> Manifest:
     subject = document.get("subject")
-    common = {
-        "raw": raw,
-        "digest": digest,
-        "media_type": media_type,
-        "subject": _descriptor(subject).digest if subject else None,
-        "annotations": _texts(document.get("annotations")),
-    }
-    if media_type in INDEX_TYPES:
-        children = tuple(_descriptor(item) for item in document["manifests"])
-        return Manifest(**common, children=children, artifact_type=_text(document.get("artifactType")))
-    config = _descriptor(document["config"])
-    layers = [_descriptor(item) for item in document["layers"]]
-    blobs = tuple({item.digest: item for item in (config, *layers)}.values())
+    is_index = media_type in INDEX_TYPES
+    config = None if is_index else _descriptor(document["config"])
+    layers = () if is_index else (_descriptor(item) for item in document["layers"])
+    blobs = [config, *layers] if config else []
     return Manifest(
-        **common, blobs=blobs, artifact_type=_text(document.get("artifactType")) or config.media_type
+        raw,
+        digest,
+        media_type,
+        blobs=tuple({item.digest: item for item in blobs}.values()),
+        children=tuple(_descriptor(item) for item in document["manifests"]) if is_index else (),
+        subject=_descriptor(subject).digest if subject else None,
+        artifact_type=_text(document.get("artifactType")) or (config.media_type if config else None),
+        annotations=_texts(document.get("annotations")),
     )
 
 
@@ -270,7 +268,9 @@ def _texts(value: object) -> dict[str, str]:
 def index_of(descriptors: list[Descriptor]) -> bytes:
     """The bytes of an OCI index over `descriptors`: what a referrers tag holds (OCI 1.1, "Referrers Tag Schema")."""
     items = [_document(item) for item in descriptors]
-    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": items}, sort_keys=True).encode()
+    return json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": items}, sort_keys=True
+    ).encode()
 
 
 def _document(item: Descriptor) -> dict[str, Any]:
