@@ -1,0 +1,9 @@
+"""How we speak to a container registry: the OCI distribution protocol over HTTP, its logins and its failures.
+
+The only package that knows httpx. What goes in and out are values of `oci` and errors of `errors`; it decides nothing
+about replication.
+"""
+
+from replicator.registry.client import ManifestHead, RegistryClient, Upload, connect
+
+__all__ = ["ManifestHead", "RegistryClient", "Upload", "connect"]
