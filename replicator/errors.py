@@ -10,7 +10,8 @@ ReplicatorError
 │   └── TagImmutable         the destination refuses to move a tag
 └── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
     ├── Unavailable          the registry did not answer, or answered that it cannot now (its breaker counts these)
-    └── RateLimited          the registry asked the whole fleet to wait
+    ├── RateLimited          the registry asked the whole fleet to wait
+    └── LedgerUnavailable    Redis, which holds ledger and queues, did not serve us
 
 Messages name registry, repository and reference, and never hold a secret.
 """
@@ -71,3 +72,7 @@ class RateLimited(TemporaryError):
         super().__init__(message, retry_after=retry_after)
         self.registry = registry
         self.wait_s = retry_after
+
+
+class LedgerUnavailable(TemporaryError):
+    """Redis did not serve us: nothing can be recorded, claimed or rung until it does."""

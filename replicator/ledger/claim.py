@@ -1,0 +1,63 @@
+"""What passes between the ledger and those who use it: submissions going in, claims coming out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from replicator.jobs import Job
+from replicator.oci import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A wish to have `job` done, and the hint of the event behind it.
+
+    `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync).
+    """
+
+    job: Job
+    since: float
+    action: str | None = None
+    digest: Digest | None = None
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job in our hands until the lease ends, unless renewed. All times are Redis time.
+
+    `generation` counts submissions: a higher one in the ledger means that something happened after we claimed.
+    `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
+    """
+
+    job: Job
+    id: str
+    token: int
+    generation: int
+    attempts: int
+    taken_over: bool
+    since: float
+    claimed_at: float
+    action: str | None = None
+    digest: Digest | None = None
+    hinted_at: float | None = None
+    trace: str | None = None
+    approved: bool = False
+    locks: tuple[str, ...] = ()
+
+
+class Refusal(StrEnum):
+    """Why a job was not handed out."""
+
+    GONE = "gone"
+    LEASED = "leased"
+    EARLY = "early"
+    BUSY = "busy"
+    PARKED = "parked"
+
+
+class Finish(StrEnum):
+    """What became of a finished job: gone from the ledger, due again, or no longer ours to finish."""
+
+    DONE = "done"
+    AGAIN = "again"
+    LOST = "lost"

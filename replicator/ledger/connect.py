@@ -1,0 +1,62 @@
+"""Connections to the Redis that holds the ledger: how long we wait for it, and what its failures mean to us."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from replicator.errors import LedgerUnavailable
+
+PREFIX = "replicator:"
+"""Every key of ours begins so."""
+
+SOCKET_TIMEOUT_S = 5.0
+
+
+def connect(url: str) -> redis.Redis:
+    """A thread-safe, fork-safe client for `redis://`, `rediss://` or `unix://` URLs; it connects when first used.
+
+    Answers are text, and bytes that are no UTF-8 survive the round trip as surrogates: see `raw`.
+    """
+    # A script whose answer got lost may run twice; every one of them is written to bear that. After a timeout we do
+    # not try again: a Redis that hangs should be seen within seconds.
+    retry = Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        socket_timeout=SOCKET_TIMEOUT_S,
+        socket_connect_timeout=2.0,
+        health_check_interval=5,
+        retry=retry,
+    )
+
+
+def connect_async(url: str) -> redis.asyncio.Redis:
+    """A client for the receiver, which must answer its sender within a second: short waits and no second try."""
+    return redis.asyncio.Redis.from_url(
+        url,
+        decode_responses=True,
+        encoding_errors="surrogateescape",
+        socket_timeout=0.8,
+        socket_connect_timeout=0.5,
+        retry=AsyncRetry(NoBackoff(), 0),
+    )
+
+
+def raw(text: str) -> bytes:
+    """The bytes that a client of ours turned into `text`."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turns every failure of Redis (away, slow, full, read-only, loading) into LedgerUnavailable."""
+    try:
+        yield
+    except redis.exceptions.RedisError as exc:
+        raise LedgerUnavailable(f"Redis did not serve the ledger: {type(exc).__name__}: {exc}") from exc

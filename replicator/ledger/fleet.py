@@ -1,0 +1,248 @@
+"""What the fleet knows of registries and what it put there: facts that save requests, and facts that guard deletes.
+
+All of it may be lost: the copies then look like somebody else's, which forbids deletes and costs requests, no more.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import redis
+
+from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.scripts import Scripts
+from replicator.oci import Digest, Reference, Repository, parse_reference
+
+_LOCATION_TTL_S = 7 * 24 * 3600
+_CAPABILITY_TTL_S = 24 * 3600
+_DELETIONS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What we put under one reference of a destination, and why.
+
+    `digest` is what we last verified there, `intent` what we last set out to put there; they differ while a write is
+    under way, or when it was cut short. `repository` and `reference` are the source's, `origins` the registries that
+    the content came through on its way, `at` the Redis time of the last change of this record.
+    """
+
+    rule: str
+    source: str
+    repository: Repository
+    reference: Reference
+    digest: Digest | None = None
+    intent: Digest | None = None
+    origins: tuple[str, ...] = ()
+    at: float = 0.0
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The record that the ledger holds as `text`."""
+        found: dict[str, Any] = json.loads(text)
+        return cls(
+            rule=found["rule"],
+            source=found["source"],
+            repository=Repository(found["repository"]),
+            reference=parse_reference(found["reference"]),
+            digest=Digest(found["digest"]) if found.get("digest") else None,
+            intent=Digest(found["intent"]) if found.get("intent") else None,
+            origins=tuple(found["origins"].split()),
+            at=float(found["at"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A registry that did not answer `count` times in a row; nobody should try before `until`, `wait_s` from now."""
+
+    count: int
+    until: float
+    wait_s: float
+
+
+class Fleet:
+    """Shared facts, read and written by every worker. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        scripts = Scripts(client)
+        self._note_copy = scripts.script("note_copy")
+        self._mark_down = scripts.script("mark_down")
+        self._spend_deletion = scripts.script("spend_deletion")
+
+    # What we put where
+
+    def copied(self, destination: str, repository: Repository, reference: Reference) -> Copied | None:
+        """What we put under that reference of the destination, if we did."""
+        with answering():
+            found = self._redis.hget(_copies(destination, repository), reference)
+        return Copied.from_json(str(found)) if found else None
+
+    def copies(self, destination: str, repository: Repository) -> dict[Reference, Copied]:
+        """All we put into one repository of the destination."""
+        with answering():
+            found = self._redis.hgetall(_copies(destination, repository))
+        return {parse_reference(str(name)): Copied.from_json(str(text)) for name, text in found.items()}
+
+    def intend(self, destination: str, repository: Repository, reference: Reference, record: Copied) -> None:
+        """Notes what we are about to put there: all of `record` but its `digest`, which stays as it is.
+
+        It must come before the write: the write's own event may arrive before the write's answer.
+        """
+        fields = {
+            "rule": record.rule,
+            "source": record.source,
+            "repository": record.repository,
+            "reference": record.reference,
+            "intent": record.intent or "",
+            "origins": " ".join(record.origins),
+        }
+        with answering():
+            self._note_copy(_copies(destination, repository), reference, json.dumps(fields))
+
+    def confirm(self, destination: str, repository: Repository, reference: Reference, digest: Digest) -> None:
+        """Notes that the destination holds `digest` there. Without a record of an intention it notes nothing."""
+        fields = json.dumps({"digest": digest, "intent": digest})
+        with answering():
+            self._note_copy(_copies(destination, repository), reference, fields, "existing")
+
+    def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
+        """Forgets what we put there."""
+        with answering():
+            self._redis.hdel(_copies(destination, repository), reference)
+
+    # Where blobs are
+
+    def locations(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Repository]:
+        """Repositories of the destination that were seen to hold these blobs within the last week."""
+        wanted = list(digests)
+        if not wanted:
+            return {}
+        with answering():
+            found = self._redis.mget([_blob(destination, digest) for digest in wanted])
+        return {digest: Repository(str(name)) for digest, name in zip(wanted, found, strict=True) if name}
+
+    def remember(self, destination: str, repository: Repository, digests: Iterable[Digest]) -> None:
+        """Notes that the repository holds these blobs."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for digest in digests:
+                pipe.set(_blob(destination, digest), repository, ex=_LOCATION_TTL_S)
+            pipe.execute()
+
+    def misremembered(self, destination: str, digest: Digest) -> None:
+        """Forgets where the blob is: it was not there."""
+        with answering():
+            self._redis.delete(_blob(destination, digest))
+
+    # What registries can do
+
+    def capability(self, registry: str, name: str) -> bool | None:
+        """Whether the registry was found able to do `name` within the last day; None if nobody tried."""
+        with answering():
+            found = self._redis.get(f"{PREFIX}capability:{registry}|{name}")
+        return None if found is None else found == "1"
+
+    def learn(self, registry: str, name: str, value: bool) -> None:
+        """Notes whether the registry is able to do `name`."""
+        with answering():
+            self._redis.set(f"{PREFIX}capability:{registry}|{name}", int(value), ex=_CAPABILITY_TTL_S)
+
+    def expect_subject(self, destination: str, repository: Repository, digest: Digest, ttl_s: float) -> None:
+        """Notes for `ttl_s` that we are about to put the manifest `digest` there."""
+        with answering():
+            self._redis.set(_subject(destination, repository, digest), 1, px=max(1, int(ttl_s * 1000)))
+
+    def subject_expected(self, destination: str, repository: Repository, digest: Digest) -> bool:
+        """Whether somebody is about to put that manifest there."""
+        with answering():
+            return bool(self._redis.exists(_subject(destination, repository, digest)))
+
+    # How registries fare
+
+    def pause(self, registry: str, seconds: float) -> None:
+        """Asks the whole fleet to leave the registry alone for `seconds`; never shortens a longer pause."""
+        wanted_ms = max(1, int(seconds * 1000))
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(_pause(registry), 1, px=wanted_ms, nx=True)
+            pipe.pexpire(_pause(registry), wanted_ms, gt=True)
+            pipe.execute()
+
+    def paused_for(self, registry: str) -> float:
+        """Seconds that the registry's pause still lasts, 0 if there is none."""
+        with answering():
+            return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
+
+    def mark_down(self, registry: str) -> None:
+        """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.
+
+        What is reported while it is down counts for nothing, so that many workers' failures at once count as one.
+        """
+        with answering():
+            self._mark_down(_down(registry))
+
+    def mark_up(self, registry: str) -> None:
+        """Notes that the registry answered."""
+        with answering():
+            self._redis.delete(_down(registry))
+
+    def is_down(self, registry: str) -> Down | None:
+        """How long the registry should be left alone, or None if it may be tried."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hmget(_down(registry), "count", "until")
+            (seconds, micros), (count, until) = pipe.execute()
+        if count is None:
+            return None
+        wait_s = float(until) - (seconds + micros / 1e6)
+        return Down(int(count), float(until), wait_s) if wait_s > 0 else None
+
+    # Deletes
+
+    def spend_deletion(self, rule: str, destination: str, cap: int) -> bool:
+        """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent."""
+        with answering():
+            return bool(self._spend_deletion(f"{PREFIX}deletions:{rule}|{destination}", cap))
+
+    def log_deletion(
+        self,
+        destination: str,
+        repository: Repository,
+        reference: Reference,
+        *,
+        digest: Digest,
+        manifest_raw: bytes,
+        media_type: str,
+    ) -> None:
+        """Keeps what is about to be deleted, so that it can be put back while its blobs live."""
+        entry = {
+            "destination": destination,
+            "repository": repository,
+            "reference": reference,
+            "digest": digest,
+            "media_type": media_type,
+            "manifest": manifest_raw,
+        }
+        with answering():
+            self._redis.xadd(f"{PREFIX}deleted", entry, maxlen=_DELETIONS_KEPT)  # type: ignore[arg-type]
+
+
+def _copies(destination: str, repository: Repository) -> str:
+    return f"{PREFIX}copied:{destination}|{repository}"
+
+
+def _blob(destination: str, digest: Digest) -> str:
+    return f"{PREFIX}blob:{destination}|{digest}"
+
+
+def _subject(destination: str, repository: Repository, digest: Digest) -> str:
+    return f"{PREFIX}subject:{destination}|{repository}|{digest}"
+
+
+def _pause(registry: str) -> str:
+    return f"{PREFIX}pause:{registry}"
+
+
+def _down(registry: str) -> str:
+    return f"{PREFIX}down:{registry}"

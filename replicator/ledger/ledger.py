@@ -1,0 +1,40 @@
+"""The ledger as its users hold it: the work list, with what the fleet knows and what people see beside it."""
+
+from typing import Self
+
+import redis
+
+from replicator.ledger.connect import answering, connect
+from replicator.ledger.fleet import Fleet
+from replicator.ledger.inbox import Inbox
+from replicator.ledger.view import View
+from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
+
+
+class Ledger(Work):
+    """Everything the fleet shares, in one Redis. Thread-safe and fork-safe."""
+
+    def __init__(
+        self, client: redis.Redis, *, lease_s: float = LEASE_S, redispatch_s: float = REDISPATCH_S
+    ) -> None:
+        super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
+        self.fleet = Fleet(client)
+        self.view = View(client)
+
+    @classmethod
+    def connect(cls, url: str, *, lease_s: float = LEASE_S, redispatch_s: float = REDISPATCH_S) -> Self:
+        """The ledger in the Redis at `url`; the connection is made when first used."""
+        return cls(connect(url), lease_s=lease_s, redispatch_s=redispatch_s)
+
+    def inbox(self, consumer: str) -> Inbox:
+        """The inbox as the router named `consumer` reads it."""
+        return Inbox(self._redis, consumer)
+
+    def ping(self) -> None:
+        """Returns if Redis answers. Raises LedgerUnavailable if not."""
+        with answering():
+            self._redis.ping()
+
+    def close(self) -> None:
+        """Closes the idle connections."""
+        self._redis.close()

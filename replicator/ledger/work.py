@@ -1,0 +1,238 @@
+"""The work list: jobs from submission to their end. Each verb is one Lua script: one atomic step, one round trip.
+
+A job is open while the ledger holds it: pending (waiting, rung or leased), parked (a person should look) or blocked (a
+person must decide). Of a pending job three times are kept:
+
+    due          when a dispatcher should ring for it: never before its back-off, its ring or its lease ends
+    not_before   when a claim may succeed at the earliest: its back-off
+    lease_until  until when the worker that claimed it owns it
+
+A doorbell may be lost, doubled or late. Lost: the job comes due again `redispatch_s` after the ring. Doubled or late:
+the claim is refused. A worker that dies leaves a job that comes due when its lease ends.
+
+A submission that arrives while a worker holds the job raises the job's generation; `finish` compares it with the
+claim's and keeps the job, due at once, if it moved on. So the source must be read after `claim`, never before.
+"""
+
+from collections.abc import Sequence
+
+import redis
+
+from replicator.jobs import Job, Outcome
+from replicator.ledger.claim import Claim, Finish, Refusal, Submission
+from replicator.ledger.connect import PREFIX, SOCKET_TIMEOUT_S, answering
+from replicator.ledger.inbox import GROUP
+from replicator.ledger.scripts import Scripts
+from replicator.oci import Digest
+
+LEASE_S = 20.0
+REDISPATCH_S = 15.0
+_SUBMISSIONS_A_CALL = 500
+_TEXT_LIMIT = 500
+"""Characters of an error or reason that are kept."""
+
+
+class Work:
+    """The verbs of jobs. Thread-safe; every verb raises LedgerUnavailable if Redis does not serve it."""
+
+    def __init__(
+        self, client: redis.Redis, *, lease_s: float = LEASE_S, redispatch_s: float = REDISPATCH_S
+    ) -> None:
+        self._redis = client
+        self.lease_s = lease_s
+        self.redispatch_s = redispatch_s
+        scripts = Scripts(client)
+        self._submit = scripts.script("submit")
+        self._route = scripts.script("route")
+        self._dispatch = scripts.script("dispatch")
+        self._claim = scripts.script("claim")
+        self._renew = scripts.script("renew")
+        self._finish = scripts.script("finish")
+        self._retry = scripts.script("retry")
+        self._halt = scripts.script("halt")
+        self._release = scripts.script("release")
+        self._reopen = scripts.script("reopen")
+        self._drop = scripts.script("drop")
+        self._slots = scripts.script("slots")
+
+    # Submitting
+
+    def submit(self, submissions: Sequence[Submission], *, delay_s: float = 0.0) -> None:
+        """Writes jobs down, due `delay_s` from now, or sooner if they were. A large sequence goes in portions."""
+        for start in range(0, len(submissions), _SUBMISSIONS_A_CALL):
+            portion = submissions[start : start + _SUBMISSIONS_A_CALL]
+            with answering():
+                self._submit(delay_s, *_packed(portion))
+
+    def route(self, entry_id: str, submissions: Sequence[Submission]) -> bool:
+        """Takes a notification out of the inbox and writes its jobs down, both or neither.
+
+        False, and nothing done, if it was routed or buried before.
+        """
+        with answering():
+            return bool(self._route(GROUP, entry_id, *_packed(submissions)))
+
+    # Dispatching
+
+    def dispatch(self, destination: str, cap: int) -> list[str]:
+        """The ids to ring for now, so that at most `cap` jobs of `destination` are rung for or leased at once."""
+        with answering():
+            ids: list[str] = self._dispatch(destination, cap, self.redispatch_s)
+        return ids
+
+    def next_due(self, destination: str) -> float | None:
+        """Seconds until the earliest pending job comes due, 0 or less if it is; None if there is no such job."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.zrange(f"{PREFIX}due:{destination}", 0, 0, withscores=True)
+            (seconds, micros), first = pipe.execute()
+        return float(first[0][1]) - (seconds + micros / 1e6) if first else None
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns as soon as a job may have come due earlier than known before, or after `timeout_s`, or 4 s."""
+        # A longer wait would look like a hanging Redis to the client. Zero would mean for ever.
+        bounded = max(0.001, min(timeout_s, SOCKET_TIMEOUT_S - 1))
+        with answering():
+            self._redis.blpop([f"{PREFIX}wake"], timeout=bounded)
+
+    def destinations(self) -> frozenset[str]:
+        """Every destination that ever had a job."""
+        with answering():
+            return frozenset(str(name) for name in self._redis.smembers(f"{PREFIX}destinations"))
+
+    def heartbeat(self, name: str, slots: int) -> None:
+        """Says that the worker `name` lives and runs `slots` jobs at once; it counts for 15 s. 0 takes it back."""
+        with answering():
+            self._slots(name, slots)
+
+    def slots(self) -> int:
+        """How many jobs the living workers run at once."""
+        with answering():
+            return int(self._slots())
+
+    # Working
+
+    def job(self, job_id: str) -> Job | None:
+        """The open job of that id."""
+        with answering():
+            key = self._redis.hget(f"{PREFIX}job:{job_id}", "key")
+        return Job.from_key(str(key)) if key else None
+
+    def claim(self, job_id: str, locks: Sequence[str] = ()) -> Claim | Refusal:
+        """Leases the job and takes all of `locks`, or neither. The attempt is counted before it is made."""
+        with answering():
+            answer: list[str] = self._claim(job_id, self.lease_s, *locks)
+        if len(answer) == 1:
+            return Refusal(answer[0])
+        return _claim(job_id, answer, tuple(locks))
+
+    def renew(self, claim: Claim) -> bool:
+        """Extends lease and locks. False if they are lost: stop, and submit the job again if anything was written."""
+        with answering():
+            return bool(self._renew(claim.id, claim.token, self.lease_s))
+
+    def moved_on(self, claim: Claim) -> bool:
+        """Whether something was submitted since the claim, or the job is gone."""
+        with answering():
+            generation = self._redis.hget(f"{PREFIX}job:{claim.id}", "gen")
+        return generation is None or int(generation) != claim.generation
+
+    def finish(
+        self, claim: Claim, outcome: Outcome, *, digest: Digest | None = None, detail: str = ""
+    ) -> Finish:
+        """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
+        LOST, and nothing done, because the lease is.
+        """
+        with answering():
+            answer = self._finish(
+                claim.id, claim.token, claim.generation, outcome.value, digest or "", detail[:_TEXT_LIMIT]
+            )
+        return Finish(answer)
+
+    def retry(self, claim: Claim, delay_s: float, *, error: str, charge: bool = True) -> bool:
+        """Gives the job back for another try `delay_s` from now, 2 s at most if something happened meanwhile.
+
+        `charge` False takes the attempt back. False, and nothing done, if the lease is lost.
+        """
+        with answering():
+            return bool(
+                self._retry(
+                    claim.id, claim.token, claim.generation, delay_s, error[:_TEXT_LIMIT], int(charge)
+                )
+            )
+
+    def park(self, claim: Claim, reason: str) -> bool:
+        """Sets the job aside until a submission or a person wants it tried again.
+
+        If something happened meanwhile it is due at once instead. False, and nothing done, if the lease is lost.
+        """
+        return self._halted(claim, "parked", reason)
+
+    def block(self, claim: Claim, reason: str) -> bool:
+        """Like `park`, for what a person must approve first."""
+        return self._halted(claim, "blocked", reason)
+
+    def release(self, claim: Claim) -> bool:
+        """Gives the job back unfinished, due at once, its attempt uncounted. False if the lease is lost."""
+        with answering():
+            return bool(self._release(claim.id, claim.token))
+
+    # What a person does
+
+    def reopen(self, job_id: str) -> bool:
+        """Makes a parked, blocked or waiting job due now, its attempts forgotten. False if it is gone or leased."""
+        with answering():
+            return bool(self._reopen(job_id, "retry"))
+
+    def approve(self, job_id: str) -> bool:
+        """Makes a blocked job due now, and its next claims say `approved`. False if it is not blocked."""
+        with answering():
+            return bool(self._reopen(job_id, "approve"))
+
+    def drop(self, job_id: str) -> bool:
+        """Removes an open job. False if it is gone, or a worker holds it."""
+        with answering():
+            return bool(self._drop(job_id))
+
+    def _halted(self, claim: Claim, state: str, reason: str) -> bool:
+        with answering():
+            return bool(self._halt(claim.id, claim.token, claim.generation, state, reason[:_TEXT_LIMIT]))
+
+
+def _packed(submissions: Sequence[Submission]) -> list[str | float]:
+    return [
+        field
+        for item in submissions
+        for field in (
+            item.job.id,
+            item.job.key,
+            item.job.rule,
+            item.job.destination,
+            item.since,
+            item.action or "",
+            item.digest or "",
+            item.trace or "",
+        )
+    ]
+
+
+def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
+    key, token, generation, attempts, taken_over, since, now, action, digest, hinted_at, trace, approved = (
+        answer
+    )
+    return Claim(
+        job=Job.from_key(key),
+        id=job_id,
+        token=int(token),
+        generation=int(generation),
+        attempts=int(attempts),
+        taken_over=taken_over == "1",
+        since=float(since),
+        claimed_at=float(now),
+        action=action or None,
+        digest=Digest(digest) if digest else None,
+        hinted_at=float(hinted_at) if hinted_at else None,
+        trace=trace or None,
+        approved=approved == "1",
+        locks=locks,
+    )
