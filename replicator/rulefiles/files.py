@@ -1,0 +1,277 @@
+"""The format of rule files, as pydantic models: which keys there are, what they may hold, what they mean.
+
+`schema` turns the models and their descriptions into `rules/schema.json`. A key or value that is part of the format
+but whose capability is not there yet is in `later_keys` or `later_values`: it is refused by name, never ignored.
+"""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from replicator.oci import Repository
+from replicator.rulefiles import grammar
+from replicator.rules import Decoration, Filter, FilterType, RegistryType, Signatures
+
+
+# "#" keeps the names of a union's branches apart from keys: they show up in the places that pydantic's errors name.
+def _text_or_list(value: object) -> str:
+    return "#list" if isinstance(value, list) else "#text"
+
+
+def _text_or_mapping(value: object) -> str:
+    return "#mapping" if isinstance(value, dict | BaseModel) else "#text"
+
+
+def _namespace(text: str) -> str:
+    if not text:
+        raise ValueError("an empty namespace; leave the key out")
+    try:
+        return Repository(text)
+    except ValueError as exc:
+        raise ValueError("a namespace is lower-case path components such as mirror or backup/eu") from exc
+
+
+def _duration(text: str) -> str:
+    grammar.seconds(text)
+    return text
+
+
+Name = Annotated[
+    str, AfterValidator(grammar.name), Field(json_schema_extra={"pattern": grammar.NAME_PATTERN})
+]
+URL = Annotated[str, AfterValidator(grammar.url), Field(json_schema_extra={"pattern": grammar.URL_PATTERN})]
+Duration = Annotated[
+    str, AfterValidator(_duration), Field(json_schema_extra={"pattern": grammar.DURATION_PATTERN})
+]
+Namespace = Annotated[str, AfterValidator(_namespace)]
+Filename = Annotated[str, Field(min_length=1)]
+Secret = Annotated[SecretStr, Field(min_length=1)]
+Secrets = Annotated[
+    Annotated[Secret, Tag("#text")] | Annotated[list[Secret], Field(min_length=1), Tag("#list")],
+    Discriminator(_text_or_list),
+]
+
+
+class FileModel(BaseModel):
+    """A mapping in a rule file: nothing but the keys it knows, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    later_keys: ClassVar[frozenset[str]] = frozenset()
+    later_values: ClassVar[dict[str, frozenset[str]]] = {}
+
+
+class CredentialFile(FileModel):
+    """How we log in to a registry. Without a credential we are anonymous. ${NAME} is taken from the environment."""
+
+    later_values = {"type": frozenset({"docker-config", "helper", "ecr", "google", "azure", "token"})}
+
+    type: Literal["basic"] = Field(
+        description="The way to log in: basic is a user name and a password or token."
+    )
+    access_key: Annotated[str, Field(min_length=1)] = Field(description="The user name.")
+    access_secret: Secret | None = Field(default=None, description="The password or token; best ${NAME}.")
+    access_secret_file: Filename | None = Field(
+        default=None, description="A file that holds the password or token."
+    )
+
+    @model_validator(mode="after")
+    def _has_one_secret(self) -> "CredentialFile":
+        if (self.access_secret is None) is (self.access_secret_file is None):
+            raise ValueError("a credential needs either access_secret or access_secret_file")
+        return self
+
+
+class WebhookFile(FileModel):
+    """How the registry's notifications prove that they come from it."""
+
+    secret: Secrets | None = Field(
+        default=None, description="What the registry sends along, best ${NAME}; a list during rotation."
+    )
+    secret_file: Filename | None = Field(default=None, description="A file that holds the secret.")
+    anonymous: bool = Field(default=False, description="Take notifications from anybody.")
+
+    @model_validator(mode="after")
+    def _has_one_way(self) -> "WebhookFile":
+        ways = [self.secret is not None, self.secret_file is not None, self.anonymous]
+        if sum(ways) != 1:
+            raise ValueError("a webhook needs one of secret, secret_file and anonymous: true")
+        return self
+
+
+class TLSFile(FileModel):
+    """Files and choices of the TLS connection."""
+
+    ca_file: Filename | None = Field(
+        default=None, description="Certificates that may sign the registry's, as PEM."
+    )
+    cert_file: Filename | None = Field(default=None, description="Our client certificate, as PEM.")
+    key_file: Filename | None = Field(default=None, description="The key of our client certificate, as PEM.")
+    verify: bool = Field(default=True, description="false takes any certificate; warned of at each start.")
+
+    @model_validator(mode="after")
+    def _key_has_certificate(self) -> "TLSFile":
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file")
+        return self
+
+
+class LimitsFile(FileModel):
+    """What the registry bears."""
+
+    later_keys = frozenset({"requests_per_second", "bandwidth"})
+
+    concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Jobs that may write to the registry at once."
+    )
+
+
+class RegistryFile(FileModel):
+    """A registry: where it is, how we log in to it, how its notifications are authenticated, what it bears."""
+
+    later_keys = frozenset({"near"})
+
+    type: Annotated[RegistryType, Field(strict=False)] = Field(description="The product.")
+    # Before url and tls, which are judged by it.
+    insecure: bool = Field(
+        default=False,
+        description="Allow plain http beyond this machine, or https with any certificate; warned of.",
+    )
+    url: URL = Field(description="Scheme, host, optional port and path prefix: https://registry.example.com")
+    credential: CredentialFile | None = None
+    webhook: WebhookFile | None = None
+    tls: TLSFile | None = None
+    limits: LimitsFile | None = None
+    proxy: URL | None = Field(default=None, description="An HTTP proxy for every request to this registry.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_safe(cls, url: str, info: ValidationInfo) -> str:
+        if grammar.is_clear_text(url) and not info.data.get("insecure", True):
+            raise ValueError("plain http beyond this machine needs insecure: true")
+        return url
+
+    @field_validator("tls")
+    @classmethod
+    def _agrees(cls, tls: TLSFile | None, info: ValidationInfo) -> TLSFile | None:
+        asked = tls is not None and tls.verify and "verify" in tls.model_fields_set
+        if asked and info.data.get("insecure") and str(info.data.get("url")).startswith("https:"):
+            raise ValueError("insecure: true and verify: true contradict each other")
+        return tls
+
+
+class DestinationFile(FileModel):
+    """A registry to copy to, and where repositories land there."""
+
+    model_config = ConfigDict(json_schema_extra={"dependentRequired": {"namespace": ["replace_count"]}})
+
+    registry: str = Field(description="The registry's name.")
+    namespace: Namespace | None = Field(
+        default=None, description="What takes the place of the repository's first components."
+    )
+    replace_count: Annotated[int, Field(ge=-1, le=127)] | None = Field(
+        default=None,
+        description="How many components the namespace replaces: 0 prepends it, -1 keeps the last one alone.",
+    )
+
+    @model_validator(mode="after")
+    def _namespace_and_count(self) -> "DestinationFile":
+        if self.namespace is not None and self.replace_count is None:
+            raise ValueError(
+                "a namespace needs replace_count: how many leading components it replaces"
+                " (0 prepends it, -1 keeps the last component alone)"
+            )
+        if self.namespace is None and self.replace_count is not None:
+            raise ValueError("replace_count needs a namespace")
+        return self
+
+
+class FilterFile(FileModel):
+    """One condition; all conditions of a rule must hold."""
+
+    type: Annotated[FilterType, Field(strict=False)] = Field(description="What the filter looks at.")
+    value: Annotated[
+        Annotated[str, Tag("#text")] | Annotated[list[str], Tag("#list")], Discriminator(_text_or_list)
+    ] = Field(
+        description="A glob pattern for name and tag (** spans '/'), a list of labels (all must be there) for label,"
+        " image, artifact or chart for resource."
+    )
+    decoration: Annotated[Decoration, Field(strict=False)] = Field(
+        default=Decoration.MATCHES, description="Keep what matches, or what does not."
+    )
+
+    @field_validator("value")
+    @classmethod
+    def _suits_type(cls, value: str | list[str], info: ValidationInfo) -> str | list[str]:
+        if "type" in info.data:
+            Filter(info.data["type"], value if isinstance(value, str) else tuple(value))
+        return value
+
+    @field_validator("decoration")
+    @classmethod
+    def _is_allowed(cls, decoration: Decoration, info: ValidationInfo) -> Decoration:
+        if decoration is Decoration.EXCLUDES and info.data.get("type") is FilterType.RESOURCE:
+            raise ValueError("a resource filter cannot exclude")
+        return decoration
+
+
+class TriggerFile(FileModel):
+    """What starts the rule's jobs."""
+
+    later_keys = frozenset({"cron"})
+    later_values = {"type": frozenset({"scheduled"})}
+
+    type: Literal["event_based", "push", "manual"] = Field(
+        description="event_based (also written: push) follows the source's notifications; manual waits for a command."
+    )
+
+
+class RuleFile(FileModel):
+    """A rule: what is to be copied from where to where."""
+
+    later_keys = frozenset(
+        {"sweep_interval", "backfill", "conflict", "keys", "platforms"}
+        | {"platforms_rewrite", "poll", "retention", "mode"}
+    )
+    later_values = {"signatures": frozenset({"require"})}
+
+    name: Name = Field(description="The rule's name, unique in all files.")
+    source: str = Field(description="The name of the registry to copy from.")
+    destinations: list[
+        Annotated[
+            Annotated[str, Tag("#text")] | Annotated[DestinationFile, Tag("#mapping")],
+            Discriminator(_text_or_mapping),
+        ]
+    ] = Field(min_length=1, description="The registries to copy to, by name or with a namespace.")
+    trigger: TriggerFile = Field(default=TriggerFile(type="event_based"))
+    filters: list[FilterFile] = Field(
+        default=[], description="Conditions; without any, everything is copied."
+    )
+    signatures: Annotated[Signatures, Field(strict=False)] = Field(
+        default=Signatures.FOLLOW,
+        description="Whether signatures and other referrers are copied with their subject.",
+    )
+    deletion: bool = Field(
+        default=False, description="Whether deletes at the source are repeated at the destinations."
+    )
+    delete_grace: Duration = Field(
+        default="5s", description="How long a tag must be gone before it is deleted."
+    )
+    delete_cap: Annotated[int, Field(ge=0)] = Field(
+        default=100, description="Deletions an hour and destination; more wait for a person."
+    )
+    override: bool = Field(
+        default=True, description="Whether a tag that differs at the destination is moved."
+    )
+    enabled: bool = Field(default=True, description="false keeps the rule but does not follow it.")
