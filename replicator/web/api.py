@@ -1,0 +1,115 @@
+"""/api/v1: what people and scripts may ask. Every route wants the bearer token; no answer holds a secret."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from pydantic import SecretStr
+
+from replicator.ledger import Ledger, State
+from replicator.rulefiles import RuleBook
+from replicator.web.answers import (
+    DeadLetterAnswer,
+    Failures,
+    InboxStatus,
+    JobAnswer,
+    Jobs,
+    LaneStatus,
+    RegistryAnswer,
+    RegistryStatus,
+    RuleAnswer,
+    RulesAnswer,
+    RulesStatus,
+    Status,
+)
+from replicator.web.authentication import holds_token
+from replicator.web.metrics import lag_s
+
+Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
+
+
+def api_routes(*, rules: RuleBook, ledger: Ledger, token: SecretStr) -> APIRouter:
+    """The API over `ledger` and `rules`, for holders of `token`."""
+
+    def authorize(request: Request) -> None:
+        if not holds_token(token, request.headers.get("authorization", "")):
+            raise HTTPException(
+                401, "a bearer token is needed", {"WWW-Authenticate": 'Bearer realm="replicator"'}
+            )
+
+    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
+    # None of these is async: reading the ledger blocks, so it belongs in the thread pool.
+
+    @routes.get("/status")
+    def status() -> Status:
+        """Lag, pending, failed and blocked jobs of every enabled rule at every destination."""
+        return status_of(rules, ledger)
+
+    @routes.get("/rules")
+    def show_rules() -> RulesAnswer:
+        """The rules in force, and the error of a broken newer revision."""
+        return rules_of(rules)
+
+    @routes.get("/jobs")
+    def jobs(state: State | None = None, limit: Limit = 100) -> Jobs:
+        """Open jobs, the oldest first; with `state=done` the latest ended ones."""
+        return Jobs(jobs=[JobAnswer.of(job) for job in ledger.view.jobs(state=state, limit=limit)])
+
+    @routes.get("/jobs/{job_id}")
+    def job(job_id: str) -> JobAnswer:
+        """One job, open or lately ended."""
+        found = ledger.view.job_view(job_id)
+        if found is None:
+            raise HTTPException(404, "no such job")
+        return JobAnswer.of(found)
+
+    @routes.get("/failures")
+    def failures(limit: Limit = 100) -> Failures:
+        """Parked and blocked jobs, and notifications that could not be read."""
+        return Failures(
+            jobs=[JobAnswer.of(job) for job in ledger.view.failures(limit)],
+            dead_letters=[DeadLetterAnswer.of(letter) for letter in ledger.view.dead_letters(limit)],
+        )
+
+    return routes
+
+
+def status_of(rules: RuleBook, ledger: Ledger) -> Status:
+    """Where everything stands: also what `replicator status` prints."""
+    current = rules.current
+    lanes = ledger.view.lanes([(rule.name, there.registry) for rule, there in current.lanes])
+    now = ledger.view.now()
+    inbox = ledger.inbox("status")
+    return Status(
+        lanes=[
+            LaneStatus(
+                rule=rule.name,
+                source=rule.source,
+                destination=there.registry,
+                lag_seconds=round(lag_s(lane, now), 3),
+                pending=lane.pending,
+                failed=lane.failed,
+                blocked=lane.blocked,
+            )
+            for rule, there in current.lanes
+            for lane in [lanes[rule.name, there.registry]]
+        ],
+        inbox=InboxStatus(length=inbox.length(), oldest_seconds=round(inbox.oldest_age_s(), 3)),
+        rules=RulesStatus(revision=current.revision, error=rules.error),
+        registries=[
+            RegistryStatus(name=name, available=ledger.fleet.is_down(name) is None)
+            for name in current.registries
+        ],
+    )
+
+
+def rules_of(rules: RuleBook) -> RulesAnswer:
+    """The rules in force."""
+    current = rules.current
+    return RulesAnswer(
+        revision=current.revision,
+        error=rules.error,
+        loaded_at=rules.loaded_at,
+        warnings=[str(problem) for problem in rules.warnings],
+        registries=[RegistryAnswer.of(registry) for registry in current.registries.values()],
+        rules=[RuleAnswer.of(rule) for rule in current.rules],
+    )

@@ -1,0 +1,65 @@
+"""The web application, assembled from what it is given; it knows nothing of settings.
+
+/webhooks/ is served by the receiver itself, before FastAPI: see `replicator.web.receiver`.
+"""
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import SecretStr
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from replicator.errors import TemporaryError
+from replicator.ledger import Ledger
+from replicator.rulefiles import RuleBook
+from replicator.web.api import api_routes
+from replicator.web.front import Front
+from replicator.web.health import health_routes
+from replicator.web.metrics import LedgerCollector, metrics_routes
+from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
+
+
+def create_app(
+    *, rules: RuleBook, ledger: Ledger, record: Record, token: SecretStr, bounds: Bounds | None = None
+) -> ASGIApp:
+    """The whole HTTP face. `record` puts a notification on disk (see `Record`); `token` opens the API."""
+    app = FastAPI(
+        title="replicator", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", version="1"
+    )
+    app.include_router(health_routes(rules=rules, ledger=ledger))
+    app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=ledger)))
+    app.include_router(api_routes(rules=rules, ledger=ledger, token=token))
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(TemporaryError, _temporary)
+    return Front(_Switch(Receiver(rules, record, bounds or Bounds()), app))
+
+
+class _Switch:
+    """Sends notifications past FastAPI, whose routing costs more than all that the receiver does."""
+
+    def __init__(self, receiver: Receiver, app: FastAPI) -> None:
+        self._receiver = receiver
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        notifies = scope["type"] == "http" and scope["path"].startswith(PREFIX)
+        await (self._receiver if notifies else self._app)(scope, receive, send)
+
+
+async def _http_error(_request: Request, exc: Exception) -> JSONResponse:
+    status, detail, headers = (
+        (exc.status_code, exc.detail, exc.headers) if isinstance(exc, HTTPException) else (500, "error", None)
+    )
+    return JSONResponse({"error": detail}, status, headers)
+
+
+async def _invalid(_request: Request, exc: Exception) -> JSONResponse:
+    problems = exc.errors() if isinstance(exc, RequestValidationError) else []
+    said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in problems)
+    return JSONResponse({"error": said}, 422)
+
+
+async def _temporary(_request: Request, exc: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(exc)}, 503, {"Retry-After": "1"})
