@@ -1,0 +1,1 @@
+"""Local registries of our own and what `replicator demo` does with them."""
