@@ -17,6 +17,7 @@ from replicator.oci import Digest, Reference, Repository, parse_reference
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _DELETIONS_KEPT = 10_000
+_ABSENCE_TTL_S = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,15 @@ class Fleet:
         return Down(int(count), float(until), wait_s) if wait_s > 0 else None
 
     # Deletes
+
+    def absent_for(self, mark: str) -> float:
+        """Seconds since the absence that `mark` stands for was first noted: 0 for the first time. Kept for an hour."""
+        key = f"{PREFIX}absent:{mark}"
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(key, 1, ex=_ABSENCE_TTL_S, nx=True)
+            pipe.pttl(key)
+            _, left_ms = pipe.execute()
+        return _ABSENCE_TTL_S - int(left_ms) / 1000
 
     def spend_deletion(self, rule: str, destination: str, cap: int) -> bool:
         """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent."""

@@ -15,6 +15,7 @@ from replicator.ledger.scripts import Scripts
 
 STREAM = f"{PREFIX}inbox"
 GROUP = "router"
+DEAD = f"{PREFIX}dead"
 DEAD_BODY_LIMIT_BYTES = 64 * 1024
 _IDLE_MS = 5000
 _AUTOCLAIM_EVERY_S = 1.0

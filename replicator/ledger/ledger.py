@@ -6,7 +6,8 @@ import redis
 
 from replicator.ledger.connect import answering, connect
 from replicator.ledger.fleet import Fleet
-from replicator.ledger.inbox import Inbox
+from replicator.ledger.inbox import DEAD, Inbox
+from replicator.ledger.scripts import Scripts
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
 
@@ -20,6 +21,7 @@ class Ledger(Work):
         super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
         self.fleet = Fleet(client)
         self.view = View(client)
+        self._revive = Scripts(client).script("revive")
 
     @classmethod
     def connect(cls, url: str, *, lease_s: float = LEASE_S, redispatch_s: float = REDISPATCH_S) -> Self:
@@ -29,6 +31,16 @@ class Ledger(Work):
     def inbox(self, consumer: str) -> Inbox:
         """The inbox as the router named `consumer` reads it."""
         return Inbox(self._redis, consumer)
+
+    def revive(self, letter_id: str) -> bool:
+        """Puts a dead letter back into the inbox. False if it is gone, or its body was cut."""
+        with answering():
+            return bool(self._revive(letter_id))
+
+    def discard(self, letter_id: str) -> bool:
+        """Removes a dead letter. False if it is gone."""
+        with answering():
+            return bool(self._redis.xdel(DEAD, letter_id))
 
     def ping(self) -> None:
         """Returns if Redis answers. Raises LedgerUnavailable if not."""

