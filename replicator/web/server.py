@@ -84,27 +84,33 @@ def serve(app: ASGIApp, host: str, port: int) -> None:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
-    with _listen(host, port) as listening, _signals_end_here():
+    server = uvicorn.Server(config)
+    with _listen(host, port) as listening, _signals_end(server):
         log.info("listening", extra={"host": host, "port": listening.getsockname()[1]})
-        uvicorn.Server(config).run(sockets=[listening])
+        server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        return socket.create_server(
+            (host, port),
+            family=family,
+            backlog=2048,
+            dualstack_ipv6=host == "::" and socket.has_dualstack_ipv6(),
+        )
     except OSError as exc:
         raise ConfigError(f"cannot listen on {host}:{port}: {exc.strerror or exc}") from exc
 
 
 @contextmanager
-def _signals_end_here() -> Iterator[None]:
-    """uvicorn raises the signal that stopped it once more when it is done: for us it has done its work by then."""
+def _signals_end(server: uvicorn.Server) -> Iterator[None]:
+    # While it runs, uvicorn has handlers of its own. One that came before them must not be lost; and the signal that
+    # stopped it, which uvicorn raises once more when it is done, has done its work by then.
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
 
-    def ignore(_number: int, _frame: FrameType | None) -> None:
-        pass
-
-    before = {number: signal.signal(number, ignore) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
