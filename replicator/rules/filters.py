@@ -1,4 +1,4 @@
-"""What a filter of a rule says: a pattern, labels or a kind of artifact, and whether those are kept or dropped.
+"""What a filter of a rule says: a pattern, labels or a kind of artifact, and whether to keep or drop those.
 
 This module knows which filters make sense, not how they are judged: see `matching`.
 """
@@ -26,9 +26,10 @@ class Decoration(StrEnum):
 
 
 class Resource(StrEnum):
-    """The kinds of artifact that a resource filter may name; each artifact is of exactly one kind.
+    """The kinds of artifact that a resource filter may name.
 
-    `chart` is a Helm chart, `image` a container image or an index of them, `artifact` is everything else.
+    `image` is a container image or an index of them, `chart` a Helm chart. `artifact` is anything, those included:
+    that is what Harbor shows as an artifact, and rules written there must not lose their images here.
     """
 
     IMAGE = "image"

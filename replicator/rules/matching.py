@@ -24,10 +24,9 @@ def takes_tag(rule: Rule, tag: Tag | None) -> bool:
 
 def takes_manifest(rule: Rule, manifest: Manifest, labels: frozenset[str] | None) -> bool:
     """Whether every resource and label filter of the rule keeps `manifest`; `labels` None means no label."""
-    kind = resource_of(manifest)
-    return all(item.value == kind for item in _filters(rule, FilterType.RESOURCE)) and all(
-        keeps_labels(item, labels or frozenset()) for item in _filters(rule, FilterType.LABEL)
-    )
+    return all(
+        is_of(manifest, Resource(str(item.value))) for item in _filters(rule, FilterType.RESOURCE)
+    ) and all(keeps_labels(item, labels or frozenset()) for item in _filters(rule, FilterType.LABEL))
 
 
 def needs_labels(rule: Rule) -> bool:
@@ -36,22 +35,34 @@ def needs_labels(rule: Rule) -> bool:
 
 
 def keeps_text(item: Filter, text: str) -> bool:
-    """Whether a name or tag filter keeps `text`. An empty pattern keeps everything, even if it excludes."""
-    return not item.value or glob_match(str(item.value), text) is not item.excludes
+    """Whether a name or tag filter keeps `text`. An empty pattern keeps everything, even if it excludes.
+
+    A pattern that turns out bad on `text` keeps nothing, so that one rule's mistake never stops the others.
+    """
+    if not item.value:
+        return True
+    try:
+        return glob_match(str(item.value), text) is not item.excludes
+    except ValueError:
+        return False
 
 
 def keeps_labels(item: Filter, labels: frozenset[str]) -> bool:
-    """Whether a label filter keeps an artifact with exactly `labels`; to match, it carries all that are named."""
+    """Whether a label filter keeps an artifact with exactly `labels`: to match, it carries all those named."""
     return not item.value or labels.issuperset(item.value) is not item.excludes
 
 
-def resource_of(manifest: Manifest) -> Resource:
-    """The kind of artifact, by its artifact type, which is its config's media type where it declares none."""
-    if manifest.artifact_type == HELM_CONFIG:
-        return Resource.CHART
-    if manifest.artifact_type in _IMAGE_CONFIGS or (manifest.is_index and manifest.artifact_type is None):
-        return Resource.IMAGE
-    return Resource.ARTIFACT
+def is_of(manifest: Manifest, resource: Resource) -> bool:
+    """Whether `manifest` is such an artifact, by its artifact type: its config's media type if it declares none."""
+    match resource:
+        case Resource.IMAGE:
+            return manifest.artifact_type in _IMAGE_CONFIGS or (
+                manifest.is_index and not manifest.artifact_type
+            )
+        case Resource.CHART:
+            return manifest.artifact_type == HELM_CONFIG
+        case Resource.ARTIFACT:
+            return True
 
 
 def _filters(rule: Rule, kind: FilterType) -> list[Filter]:
