@@ -49,6 +49,7 @@ class Document:
     value: object = None
     problems: tuple[Problem, ...] = ()
     readable: bool = True
+    raw: bytes = field(default=b"", repr=False)
     _root: yaml.Node | None = field(default=None, repr=False)
 
     def problem(self, path: Path, message: str, *, of_key: bool = False) -> Problem:
@@ -83,9 +84,9 @@ def parse(file: str, raw: bytes) -> Document:
         _check_events(text)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
     except _Refused as exc:
-        return Document(file, problems=(_problem(file, exc.mark, exc.message),), readable=False)
+        return Document(file, problems=(_problem(file, exc.mark, exc.message),), readable=False, raw=raw)
     except yaml.YAMLError as exc:
-        return Document(file, problems=(_syntax(file, text, exc),), readable=False)
+        return Document(file, problems=(_syntax(file, text, exc),), readable=False, raw=raw)
     if root is None:
         return Document(file)
     problems: list[Problem] = []

@@ -1,0 +1,109 @@
+"""The rules in force: reloaded when their files change, never replaced by a broken revision.
+
+Files are looked at when somebody asks, at most once a second. A revision is taken up once it has settled: seen alike
+twice, or unchanged for a while. An editor or a checkout writes file after file, and what lies between can be sound
+and still not be what anybody meant. From a change to the new rules that takes two looks, so two to three seconds.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from replicator.rulefiles import directory
+from replicator.rulefiles.directory import Stamp
+from replicator.rulefiles.load import Loaded, build, load
+from replicator.rulefiles.problems import Problem, RulesError
+from replicator.rules import RuleSet
+
+log = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+_SETTLED_S = 1.0
+# What a broken revision lacks may be outside of the rule files (a secret file), so it is tried again.
+_RETRY_S = 5.0
+
+
+class RuleBook:
+    """The current rules of a directory, for any number of threads. Raises RulesError if the first load fails."""
+
+    def __init__(
+        self, rules_directory: Path, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._directory = rules_directory
+        self._environ = environ
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._seen: Stamp = directory.stamp(rules_directory)
+        self._tried = self._seen
+        self._loaded: Loaded = load(rules_directory, environ)
+        self._error: str | None = None
+        self._loaded_at = self._looked_at = self._tried_at = clock()
+
+    @property
+    def current(self) -> RuleSet:
+        """The newest sound revision; looks for a newer one first, if the last look is a second ago. Never raises."""
+        if abs(self._clock() - self._looked_at) >= _LOOK_S and self._lock.acquire(blocking=False):
+            # Whoever comes while another thread looks takes what is there.
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        return self._loaded.rules
+
+    @property
+    def error(self) -> str | None:
+        """Why the files as they are now are not in force, one mistake in a line; None if they are."""
+        return self._error
+
+    @property
+    def warnings(self) -> list[Problem]:
+        """What a person should know of the rules in force."""
+        return list(self._loaded.warnings)
+
+    @property
+    def loaded_at(self) -> float:
+        """When the rules in force were loaded, as seconds since the epoch."""
+        return self._loaded_at
+
+    def _look(self) -> None:
+        self._looked_at = now = self._clock()
+        try:
+            seen = directory.stamp(self._directory)
+            settled = seen == self._seen or _is_old(seen, now)
+            self._seen = seen
+            if settled and self._is_due(seen, now):
+                self._reload(seen, now)
+        except RulesError as exc:
+            self._fail(exc)
+
+    def _is_due(self, seen: Stamp, now: float) -> bool:
+        return seen != self._tried or (self._error is not None and abs(now - self._tried_at) >= _RETRY_S)
+
+    def _reload(self, seen: Stamp, now: float) -> None:
+        snapshot = directory.read(self._directory)
+        if directory.stamp(self._directory) != seen:
+            # They changed while we read them; the next look sees that too.
+            return
+        self._tried, self._tried_at = seen, now
+        known = self._loaded.rules
+        if not snapshot.files and (known.rules or known.registries):
+            raise RulesError([Problem(str(self._directory), 1, 1, "all rule files are gone")])
+        if self._error is None and snapshot.revision == known.revision:
+            return
+        self._loaded = build(snapshot, self._environ)
+        self._error = None
+        self._loaded_at = now
+        log.info("rules reloaded", extra={"revision": self._loaded.rules.revision})
+
+    def _fail(self, error: RulesError) -> None:
+        # A revision that stays broken is told once.
+        if str(error) != self._error:
+            log.error("rules not reloaded", extra={"problems": [str(item) for item in error.problems]})
+        self._error = str(error)
+
+
+def _is_old(stamp: Stamp, now: float) -> bool:
+    newest_s = max((max(item[3:]) for item in stamp), default=0) / 1e9
+    return newest_s + _SETTLED_S <= now

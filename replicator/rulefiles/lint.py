@@ -1,0 +1,92 @@
+"""What is wrong, or odd, with registries and rules taken together."""
+
+from collections.abc import Iterator
+from pathlib import Path as FilePath
+
+from replicator.rulefiles import grammar
+from replicator.rulefiles.convert import Entry
+from replicator.rulefiles.gather import Gathered
+from replicator.rulefiles.problems import Problem
+from replicator.rulefiles.wording import hint
+from replicator.rules import FilterType, Registry, Rule, RuleSet, TriggerType
+
+# A rule's source is in `source` or, in Harbor's form, in `src_registry`: what a file does not have is skipped.
+_SOURCE = ("source", "src_registry")
+
+
+def mistakes(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
+    """Every mistake that shows only when all entries are seen together."""
+    for rule, entry in gathered.rules.values():
+        yield from _source_mistakes(gathered, rule, entry)
+        yield from _destination_mistakes(gathered, rule, entry)
+
+
+def warnings(gathered: Gathered) -> Iterator[Problem]:
+    """What works but a person should know of."""
+    for registry, entry in gathered.registries.values():
+        yield from _insecurities(registry, entry)
+        yield from _absent_files(registry, entry)
+    for rule, entry in gathered.rules.values():
+        source = gathered.registries.get(rule.source)
+        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and source and not _is_heard(source[0]):
+            message = (
+                f"the rule {rule.name} waits for events of {rule.source}, which has no webhook secret:"
+                " its notifications will be refused"
+            )
+            yield entry.problem(message, *_SOURCE)
+
+
+def _source_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
+    if not gathered.knows(rule.source):
+        yield entry.problem(_unknown(gathered, rule.source), *_SOURCE)
+    source = gathered.registries.get(rule.source)
+    for index, item in enumerate(rule.filters):
+        if item.type is FilterType.LABEL and source and not source[0].has_labels:
+            message = f"a label filter, but {rule.source} is of type {source[0].type}, which has no labels"
+            yield entry.problem(message, "filters", index)
+
+
+def _destination_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
+    seen = set()
+    for index, there in enumerate(rule.destinations):
+        place = ("destinations", index, "registry", "dest_registry")
+        if not gathered.knows(there.registry):
+            yield entry.problem(_unknown(gathered, there.registry), *place)
+        elif there.registry in seen:
+            yield entry.problem(f"{there.registry} is already a destination of this rule", *place)
+        elif there.registry == rule.source and there.namespace is None:
+            yield entry.problem(f"the rule copies {rule.source} onto itself", *place)
+        seen.add(there.registry)
+
+
+def _unknown(gathered: Gathered, name: str) -> str:
+    return f"unknown registry {name!r}{hint(name, gathered.registries)}"
+
+
+def _is_heard(registry: Registry) -> bool:
+    return registry.webhook is not None and (bool(registry.webhook.secrets) or registry.webhook.anonymous)
+
+
+def _insecurities(registry: Registry, entry: Entry) -> Iterator[Problem]:
+    if grammar.is_clear_text(registry.url):
+        message = (
+            f"the registry {registry.name} is reached by plain http: anybody on the way can read and change"
+        )
+        yield entry.problem(message, "url")
+    if not registry.tls.verify:
+        yield entry.problem(f"the registry {registry.name} may show any TLS certificate: it is not verified")
+
+
+def _absent_files(registry: Registry, entry: Entry) -> Iterator[Problem]:
+    for key in ("ca_file", "cert_file", "key_file"):
+        name: str | None = getattr(registry.tls, key)
+        if name is not None and not _exists(name):
+            yield entry.problem(f"{key}: there is no file {name}", "tls", key)
+
+
+def _exists(name: str) -> bool:
+    try:
+        return FilePath(name).exists()
+    except OSError:
+        # We may not even look: TLS will fail on it just the same.
+        return False
