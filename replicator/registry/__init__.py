@@ -4,6 +4,8 @@ The only package that knows httpx. What goes in and out are values of `oci` and 
 about replication.
 """
 
-from replicator.registry.client import ManifestHead, RegistryClient, Upload, connect
+from replicator.registry.client import RegistryClient, connect
+from replicator.registry.manifests import ManifestHead
+from replicator.registry.uploads import Upload
 
 __all__ = ["ManifestHead", "RegistryClient", "Upload", "connect"]

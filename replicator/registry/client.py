@@ -1,96 +1,119 @@
-"""One registry as a set of verbs. Being written: the signatures are final."""
+"""One registry as a set of verbs: what the rest of the product sees of the OCI distribution protocol."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import httpx
 
+from replicator.errors import Denied
 from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
-from replicator.rules.registries import Registry
-
-Observe = Callable[[str, str, int, float], None]
-
-
-def ignore(registry: str, method: str, status: int, seconds: float) -> None:
-    """The default observer: registry name, method, status (0 = no answer), seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestHead:
-    """What a registry says of a manifest without sending it."""
-
-    digest: Digest
-    media_type: str
-    size_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """An open upload session: where the blob's bytes are to be sent."""
-
-    repository: Repository
-    digest: Digest
-    location: str
+from replicator.registry import harbor, listings, manifests, uploads
+from replicator.registry.blobs import BlobReader, has_blob
+from replicator.registry.exchange import Exchange, Observe, ignore
+from replicator.registry.failures import Topic, failure
+from replicator.registry.manifests import ManifestHead
+from replicator.registry.session import Call, Session
+from replicator.registry.uploads import Upload
+from replicator.rules.registries import Registry, RegistryType
 
 
 class RegistryClient:
-    """A registry; safe for several threads; keeps connections and tokens."""
+    """A registry. Safe for several threads; keeps connections and tokens until closed.
+
+    Every method raises an error of `replicator.errors` for an answer that is not described here. Opening a client
+    sends nothing.
+    """
 
     def __init__(
         self, registry: Registry, *, transport: httpx.BaseTransport | None = None, observe: Observe = ignore
     ) -> None:
         self.name = registry.name
+        self._type = registry.type
+        self._has_credential = registry.credential is not None
+        self._session = Session(Exchange(registry, transport=transport, observe=observe))
 
     def head_manifest(self, repository: Repository, reference: Reference) -> ManifestHead | None:
-        raise NotImplementedError
+        """What `reference` is, or None where it is absent: a 404, and nothing else."""
+        return manifests.head(self._session, repository, reference)
 
     def get_manifest(self, repository: Repository, reference: Reference) -> Manifest | None:
-        raise NotImplementedError
+        """The manifest, its digest checked, or None where it is absent."""
+        return manifests.get(self._session, repository, reference)
 
     def put_manifest(self, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
-        raise NotImplementedError
+        """Afterwards `reference` holds exactly these bytes. True if the registry keeps the list of referrers itself.
+
+        Raises MissingContent, TagImmutable, or Corrupt if the registry says it stored something else.
+        """
+        return manifests.put(self._session, repository, reference, manifest)
 
     def delete_manifest(self, repository: Repository, reference: Reference) -> bool:
-        raise NotImplementedError
+        """Deletes a tag, or a manifest with every tag of it; False if it was already gone.
+
+        Raises Unsupported where the registry cannot delete in this way.
+        """
+        if self._type is RegistryType.HARBOR and isinstance(reference, Tag):
+            return harbor.delete_tag(self._session, repository, reference)
+        return manifests.delete(self._session, repository, reference)
 
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
-        raise NotImplementedError
+        """True if `repository` holds the blob at its size."""
+        return has_blob(self._session, repository, descriptor)
 
     def start_upload(
         self, repository: Repository, digest: Digest, *, mount_from: Repository | None = None
     ) -> Upload | None:
-        raise NotImplementedError
+        """An open upload session, or None if the blob was mounted from `mount_from` and nothing is left to do."""
+        return uploads.start(self._session, repository, digest, mount_from=mount_from)
 
     def finish_upload(self, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
-        raise NotImplementedError
+        """Afterwards the registry holds the blob. What `chunks` raises comes through, and then it does not."""
+        uploads.finish(self._session, upload, descriptor, chunks)
 
     def cancel_upload(self, upload: Upload) -> None:
-        raise NotImplementedError
+        """Gives up an upload session. Never fails."""
+        uploads.cancel(self._session, upload)
 
     @contextmanager
-    def open_blob(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterable[bytes]]:
-        raise NotImplementedError
-        yield ()
+    def open_blob(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
+        """The pieces of a blob, 64 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
+        with BlobReader(self._session, repository, descriptor).open() as verified:
+            yield verified
 
     def tags(self, repository: Repository) -> list[Tag] | None:
-        raise NotImplementedError
+        """Every tag of `repository`; None where it is absent."""
+        return listings.tags(self._session, repository)
 
     def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor] | None:
-        raise NotImplementedError
+        """What refers to `digest`; None where the registry has no referrers API."""
+        return listings.referrers(self._session, repository, digest)
 
     def labels(self, repository: Repository, digest: Digest) -> frozenset[str] | None:
-        raise NotImplementedError
+        """The registry's own labels of an artifact; None where the registry's type has none."""
+        if self._type is not RegistryType.HARBOR:
+            return None
+        return harbor.labels(self._session, repository, digest)
 
     def ping(self) -> None:
-        raise NotImplementedError
+        """Raises if the registry does not answer as one, or refuses our credential."""
+        topic = Topic("reaching", self.name)
+        try:
+            answer = self._session.send(Call("GET", self._session.url("/v2/"), topic))
+        except Denied:
+            # An anonymous client without a repository to name may be refused a token; it was an answer all the same.
+            if self._has_credential:
+                raise
+            return
+        if not answer.is_success and (answer.status != 401 or self._has_credential):
+            raise failure(answer, topic)
 
     def close(self) -> None:
-        raise NotImplementedError
+        """Closes every connection."""
+        self._session.close()
 
 
 def connect(
     registry: Registry, *, transport: httpx.BaseTransport | None = None, observe: Observe = ignore
 ) -> RegistryClient:
-    """A client of `registry`."""
+    """A client of `registry`. Raises ConfigError for a URL, proxy or TLS file that cannot be used."""
     return RegistryClient(registry, transport=transport, observe=observe)

@@ -1,0 +1,55 @@
+"""Where a registry is and how a connection to it is made: base URL, TLS, proxy."""
+
+import ssl
+
+import httpx
+
+from replicator.errors import ConfigError
+from replicator.rules.registries import Registry, RegistryType
+
+_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
+# Docker Hub's names in references and in old configuration files; its API lives at another host.
+_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com"})
+_DOCKER_HUB_API = "registry-1.docker.io"
+
+
+def base_url(registry: Registry) -> httpx.URL:
+    """The URL below which `/v2/` lies. Raises ConfigError for one that is no absolute http(s) URL."""
+    try:
+        url = httpx.URL(registry.url.rstrip("/"))
+    except httpx.InvalidURL as exc:
+        raise ConfigError(f"registry {registry.name}: its url is not a URL") from exc
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+        raise ConfigError(f"registry {registry.name}: its url must be http(s)://host[:port][/path]")
+    if registry.type is RegistryType.DOCKERHUB and url.host in _DOCKER_HUB:
+        return url.copy_with(host=_DOCKER_HUB_API)
+    return url
+
+
+def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPTransport:
+    """A pool of HTTP/1.1 connections as `registry` asks for, with its client certificate or without.
+
+    Raises ConfigError for TLS files that cannot be read and for a proxy that makes no sense.
+    """
+    try:
+        context = _context(registry, with_certificate=with_certificate)
+    except OSError as exc:  # ssl.SSLError is one too
+        raise ConfigError(f"registry {registry.name}: its tls files cannot be used: {exc}") from exc
+    try:
+        return httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=registry.proxy)
+    except (ValueError, ImportError, httpx.InvalidURL) as exc:
+        raise ConfigError(f"registry {registry.name}: its proxy cannot be used") from exc
+
+
+def _context(registry: Registry, *, with_certificate: bool) -> ssl.SSLContext:
+    tls = registry.tls
+    context = httpx.create_ssl_context(verify=tls.verify, trust_env=False)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.verify:
+        # Beside the usual roots: what the machine trusts, and the registry's own authority.
+        context.load_default_certs()
+        if tls.ca_file:
+            context.load_verify_locations(cafile=tls.ca_file)
+    if tls.cert_file and with_certificate:
+        context.load_cert_chain(tls.cert_file, tls.key_file)
+    return context

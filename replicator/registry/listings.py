@@ -1,0 +1,82 @@
+"""Lists the tags of a repository and the referrers of a manifest, page by page."""
+
+import json
+from urllib.parse import quote
+
+from replicator.errors import Corrupt, PermanentError
+from replicator.oci import OCI_INDEX, Descriptor, Digest, Repository, Tag, parse_manifest
+from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.pages import PAGE_BYTES, pages
+from replicator.registry.session import Call, Session
+
+_TAGS_A_PAGE = 1000
+_NO_REFERRERS_API = frozenset({400, 404, 405, 501})
+
+
+def tags(session: Session, repository: Repository) -> list[Tag] | None:
+    """Every tag, each once, in the registry's order; None where the repository is absent."""
+    topic = Topic("listing the tags of", session.name, repository)
+    scopes = session.scopes(repository, "pull")
+    found: dict[Tag, None] = {}
+    query = f"n={_TAGS_A_PAGE}"
+    while True:
+        url = session.url(f"/v2/{repository}/tags/list", query)
+        page, known = [], len(found)
+        for answer in pages(session, Call("GET", url, topic, scopes, limit_bytes=PAGE_BYTES)):
+            if answer.status == 404:
+                return None
+            if not answer.is_success:
+                raise failure(answer, topic)
+            page = _page_of(answer, topic)
+            found.update(dict.fromkeys(tag for text in page if (tag := _tag(text))))
+        # A full page without a link may be all there is, or the work of a registry that sends no links (1.0.1).
+        if len(page) < _TAGS_A_PAGE or len(found) == known:
+            return list(found)
+        query = f"n={_TAGS_A_PAGE}&last={quote(page[-1], safe='')}"
+
+
+def _page_of(answer: Answer, topic: Topic) -> list[str]:
+    try:
+        listed = json.loads(answer.body)["tags"] or []
+        return [text for text in listed if isinstance(text, str)]
+    except (ValueError, RecursionError, KeyError, TypeError) as exc:
+        raise PermanentError(f"{topic}: the answer is no list of tags") from exc
+
+
+def _tag(text: str) -> Tag | None:
+    # Nexus and Artifactory list empty names and digests among the tags.
+    try:
+        return Tag(text)
+    except ValueError:
+        return None
+
+
+def referrers(session: Session, repository: Repository, digest: Digest) -> list[Descriptor] | None:
+    """What refers to `digest`; None where the registry has no referrers API."""
+    topic = Topic("listing the referrers of", session.name, repository, digest)
+    url = session.url(f"/v2/{repository}/referrers/{digest}")
+    call = Call(
+        "GET", url, topic, session.scopes(repository, "pull"), {"Accept": OCI_INDEX}, limit_bytes=PAGE_BYTES
+    )
+    found: dict[Digest, Descriptor] = {}
+    for answer in pages(session, call):
+        if not answer.is_success:
+            return _none(answer, topic)
+        # Front ends answer 200 with a page of their own: only an index is a list of referrers.
+        if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != OCI_INDEX:
+            return None
+        try:
+            children = parse_manifest(answer.body, OCI_INDEX).children
+        except Corrupt as exc:
+            raise Corrupt(f"{topic}: {exc}") from exc
+        found.update((item.digest, item) for item in children)
+    return list(found.values())
+
+
+def _none(answer: Answer, topic: Topic) -> list[Descriptor] | None:
+    # The repository, or at Quay the digest, is what is not known: the API is there and lists nothing.
+    if answer.status in {400, 404} and answer.codes & {"NAME_UNKNOWN", "MANIFEST_INVALID"}:
+        return []
+    if answer.status in _NO_REFERRERS_API:
+        return None
+    raise failure(answer, topic)

@@ -1,0 +1,169 @@
+"""Reads, writes and deletes manifests by the rules of the OCI distribution spec, and checks every digest on the way.
+
+404 means absent and nothing else does: a refusal or an outage must never pass for "not there", or it would be copied
+over or deleted.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+from replicator.errors import (
+    Corrupt,
+    MissingContent,
+    ReplicatorError,
+    TagImmutable,
+    TemporaryError,
+    Unsupported,
+)
+from replicator.oci import (
+    MANIFEST_LIMIT_BYTES,
+    MANIFEST_TYPES,
+    Digest,
+    Manifest,
+    Reference,
+    Repository,
+    Tag,
+    parse_manifest,
+)
+from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.session import Call, Session
+
+# One header that names them all: some registries read only the first header, and convert what is not named (OCI 1.1,
+# "Pulling manifests").
+_ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
+_MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
+_IMMUTABLE = frozenset({"TAG_INVALID", "TAG_IMMUTABLE"})
+# Some registries show a write a little later than they acknowledge it.
+_LOOKS_S = (0.0, 0.3, 0.7, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestHead:
+    """What a registry says of a manifest without sending it."""
+
+    digest: Digest
+    media_type: str
+    size_bytes: int
+
+
+def head(session: Session, repository: Repository, reference: Reference) -> ManifestHead | None:
+    """What `reference` is, or None where it is absent. Reads the manifest if the registry's HEAD does not say."""
+    call = _call(session, "HEAD", repository, reference, doing="looking at")
+    answer = session.send(call)
+    if answer.status == 404:
+        return None
+    if answer.is_success:
+        found = _head_of(answer, reference, call.topic)
+        if found:
+            return found
+    elif answer.status not in {405, 501}:
+        raise failure(answer, call.topic)
+    manifest = get(session, repository, reference)
+    return ManifestHead(manifest.digest, manifest.media_type, len(manifest.raw)) if manifest else None
+
+
+def _head_of(answer: Answer, reference: Reference, topic: Topic) -> ManifestHead | None:
+    said = _digest_of(answer)
+    media_type = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+    length = answer.headers.get("content-length", "")
+    if not said or not media_type or not (length.isascii() and length.isdigit()):
+        return None
+    if isinstance(reference, Digest):
+        if said.algorithm == reference.algorithm and said != reference:
+            raise Corrupt(f"{topic}: the registry says it is {said}")
+        said = reference
+    return ManifestHead(said, media_type, int(length[:18]))
+
+
+def get(session: Session, repository: Repository, reference: Reference) -> Manifest | None:
+    """The manifest, its bytes checked against `reference` or what the registry says; None where it is absent."""
+    call = _call(session, "GET", repository, reference, doing="reading")
+    answer = session.send(replace(call, limit_bytes=MANIFEST_LIMIT_BYTES))
+    if answer.status == 404:
+        return None
+    if not answer.is_success:
+        raise failure(answer, call.topic)
+    expected = reference if isinstance(reference, Digest) else _digest_of(answer)
+    try:
+        return parse_manifest(answer.body, answer.headers.get("content-type", ""), expected=expected)
+    except (Corrupt, Unsupported) as exc:
+        raise type(exc)(f"{call.topic}: {exc}") from exc
+
+
+def put(session: Session, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
+    """Afterwards `reference` holds exactly these bytes. True if the answer carried `OCI-Subject`.
+
+    A 201 with the digest that we computed proves it; after any other good answer the registry is asked.
+    """
+    call = _call(session, "PUT", repository, reference, doing="writing")
+    call = replace(
+        call,
+        scopes=session.scopes(repository, "pull,push"),
+        headers={"Content-Type": manifest.media_type},
+        content=manifest.raw,
+    )
+    answer = session.send(call)
+    if not answer.is_success:
+        error = _refusal(answer, reference, call.topic)
+        # Some refuse to write even the same content to an immutable tag; then all is as it should be.
+        if not isinstance(error, TagImmutable) or not _holds(session, repository, reference, manifest):
+            raise error
+        return False
+    said = _digest_of(answer)
+    if said and said != Digest.of(manifest.raw, said.algorithm):
+        raise Corrupt(f"{call.topic}: the registry stored it as {said}, expected {manifest.digest}")
+    if (answer.status != 201 or not said) and not _appears(session, repository, reference, manifest):
+        raise TemporaryError(f"{call.topic}: answered {answer.status} but does not hold {manifest.digest}")
+    return "oci-subject" in answer.headers
+
+
+def delete(session: Session, repository: Repository, reference: Reference) -> bool:
+    """Deletes a tag, or a manifest with every tag of it; False if it was already gone.
+
+    Raises Unsupported where the registry cannot delete in this way.
+    """
+    call = _call(session, "DELETE", repository, reference, doing="deleting")
+    answer = session.send(replace(call, scopes=session.scopes(repository, "delete")))
+    if answer.is_success:
+        return True
+    if answer.status == 404:
+        return False
+    if answer.status in {400, 405, 501} and isinstance(reference, Tag):
+        raise Unsupported(f"{call.topic}: the registry cannot delete a tag (it answered {answer.status})")
+    raise failure(answer, call.topic)
+
+
+def _call(session: Session, method: str, repository: Repository, reference: Reference, *, doing: str) -> Call:
+    topic = Topic(doing, session.name, repository, reference)
+    url = session.url(f"/v2/{repository}/manifests/{reference}")
+    return Call(method, url, topic, session.scopes(repository, "pull"), _ACCEPT)
+
+
+def _digest_of(answer: Answer) -> Digest | None:
+    try:
+        return Digest(answer.headers.get("docker-content-digest", "").strip())
+    except ValueError:
+        return None
+
+
+def _refusal(answer: Answer, reference: Reference, topic: Topic) -> ReplicatorError:
+    error = failure(answer, topic)
+    if answer.status in {400, 404} and answer.codes & _MISSING:
+        return MissingContent(str(error))
+    is_tag = isinstance(reference, Tag)
+    if is_tag and (answer.status in {409, 412} or (answer.status < 500 and answer.codes & _IMMUTABLE)):
+        return TagImmutable(str(error))
+    return error
+
+
+def _holds(session: Session, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
+    found = head(session, repository, reference)
+    return found is not None and found.digest == Digest.of(manifest.raw, found.digest.algorithm)
+
+
+def _appears(session: Session, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
+    for wait_s in _LOOKS_S:
+        time.sleep(wait_s)
+        if _holds(session, repository, reference, manifest):
+            return True
+    return False

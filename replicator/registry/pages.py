@@ -1,0 +1,54 @@
+"""Follows `Link: <...>; rel="next"` (RFC 8288) through the pages of a listing.
+
+The next page must be at the registry's own origin, must not have been read before, and there is an end to patience.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+
+from replicator.errors import PermanentError, TemporaryError
+from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.session import Call, Session
+
+PAGE_BYTES = 10 * 1024 * 1024
+_PAGES = 1000
+_HEADER_CHARACTERS = 16 * 1024
+_LINK = re.compile(r"<([^<>]*)>([^<]*)")
+_REL = re.compile(r';[ \t]*rel[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+
+
+def pages(session: Session, call: Call) -> Iterator[Answer]:
+    """The first answer, whatever its status, and the good pages that follow it.
+
+    Raises PermanentError for a link to elsewhere, in a circle or without end, TemporaryError for a later page that is
+    not there: half a listing must not pass for a whole one.
+    """
+    seen = {call.url}
+    answer = session.send(call)
+    yield answer
+    while answer.is_success:
+        url = next_page(session, answer, call.topic)
+        if url is None:
+            return
+        if url in seen or len(seen) >= _PAGES:
+            raise PermanentError(f"{call.topic}: the listing does not end")
+        seen.add(url)
+        answer = session.send(replace(call, url=url))
+        if answer.status == 404:
+            raise TemporaryError(f"{call.topic}: the listing went away while it was read")
+        if not answer.is_success:
+            raise failure(answer, call.topic)
+        yield answer
+
+
+def next_page(session: Session, answer: Answer, topic: Topic) -> httpx.URL | None:
+    """Where the page after `answer` is, if there is one."""
+    header = ", ".join(answer.headers.get_list("link"))[:_HEADER_CHARACTERS]
+    for target, parameters in _LINK.findall(header):
+        relation = _REL.search(parameters)
+        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+            return session.resolve(answer.url, target, topic)
+    return None

@@ -1,0 +1,194 @@
+"""Requests to one registry, logged in and redirected as the protocol allows.
+
+Authorization is put on each request by exact origin: nothing of ours is sent to another host (OCI distribution spec,
+"API"). Only GET and HEAD follow redirects; every other request stays at the registry's own origin or is refused.
+"""
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import httpx
+
+from replicator.errors import PermanentError, ReplicatorError
+from replicator.oci import Repository
+from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
+from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.login import Login, Scopes
+from replicator.rules.registries import RegistryType
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_HOPS = 5
+# What a token for a deletion is asked for: Quay refuses a request that names `delete`, Docker Hub wants all three.
+_DELETE_ACTIONS: Mapping[RegistryType, str] = {
+    RegistryType.QUAY: "pull,push",
+    RegistryType.DOCKERHUB: "delete,pull,push",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to be made. `limit_bytes` is for the body of a good answer; an error's is read to 64 KiB."""
+
+    method: str
+    url: httpx.URL
+    topic: Topic
+    scopes: Scopes = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | Iterable[bytes] | None = None
+    limit_bytes: int = SMALL_BODY_BYTES
+    is_basic: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """True where the body can be sent a second time."""
+        return self.content is None or isinstance(self.content, bytes)
+
+
+class Session:
+    """Sends calls to one registry. Safe for several threads."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.name = exchange.registry.name
+        self._kind = exchange.registry.type
+        self._exchange = exchange
+        self._login = Login(exchange)
+
+    def url(self, path: str, query: str = "") -> httpx.URL:
+        """The URL of `path`, which starts with a slash and is already quoted, below the registry's base."""
+        raw = self._exchange.base.raw_path.rstrip(b"/") + path.encode("ascii")
+        return self._exchange.base.copy_with(raw_path=raw + (b"?" + query.encode("ascii") if query else b""))
+
+    def resolve(self, answer_url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
+        """The URL that a `Location` or `Link` names, which must be at the registry's own origin.
+
+        Raises PermanentError for another one: what is sent there could end up with a stranger, or in the clear.
+        """
+        url = joined(answer_url, location, topic)
+        if not self._exchange.is_own(url):
+            raise PermanentError(
+                f"{topic}: sent on to {url.scheme}://{url.host[:100]}, which is not where this registry is configured"
+                " to be (a proxy in front of it that does not pass on the scheme?)"
+            )
+        return url
+
+    def scopes(self, repository: Repository, actions: str) -> Scopes:
+        """The token scopes for `actions` (`pull`, `pull,push` or `delete`) in `repository`."""
+        if self._kind is RegistryType.ECR_PUBLIC:
+            return ("aws",)
+        if actions == "delete":
+            actions = _DELETE_ACTIONS.get(self._kind, "delete,pull")
+        return (f"repository:{repository}:{actions}",)
+
+    def send(self, call: Call) -> Answer:
+        """The whole answer, whatever its status. Raises our errors where there is none or it is too large."""
+        response, url = self._open(call)
+        try:
+            return Answer(response.status_code, response.headers, _body(call, response), url)
+        finally:
+            response.close()
+
+    def succeed(self, call: Call) -> Answer:
+        """The whole answer, its status 2xx. Raises what any other status stands for."""
+        answer = self.send(call)
+        if not answer.is_success:
+            raise failure(answer, call.topic)
+        return answer
+
+    @contextmanager
+    def stream(self, call: Call) -> Iterator[httpx.Response]:
+        """The answer with its body unread; closed at the end."""
+        response, _ = self._open(call)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._exchange.close()
+
+    def _open(self, call: Call) -> tuple[httpx.Response, httpx.URL]:
+        url, hops, is_anew = call.url, 0, False
+        if not self._exchange.is_own(url):
+            raise PermanentError(f"{call.topic}: the request would leave the registry")
+        while True:
+            response, sent = self._once(call, url)
+            is_refused = response.status_code == 401 and self._exchange.is_own(url)
+            if is_refused and not is_anew and self._is_worth_repeating(call, response, sent):
+                is_anew = True
+                continue
+            location = response.headers.get("location")
+            if response.status_code not in _REDIRECTS or call.method not in {"GET", "HEAD"} or not location:
+                return response, url
+            _drop(response, call.topic)
+            hops += 1
+            url = self._redirected(url, location, hops, call.topic)
+
+    def _once(self, call: Call, url: httpx.URL) -> tuple[httpx.Response, str | None]:
+        sent = None
+        if self._exchange.is_own(url):
+            sent = self._login.header(call.scopes, is_long=not call.is_repeatable, is_basic=call.is_basic)
+        headers = {**call.headers, "Authorization": sent} if sent else call.headers
+        response = self._exchange.open(
+            call.method, url, topic=call.topic, headers=headers, content=call.content
+        )
+        return response, sent
+
+    def _is_worth_repeating(self, call: Call, response: httpx.Response, sent: str | None) -> bool:
+        try:
+            is_learned = self._login.refused(response.headers, sent, call.scopes)
+        except ReplicatorError:
+            response.close()
+            raise
+        if is_learned and call.is_repeatable:
+            _drop(response, call.topic)
+            return True
+        return False
+
+    def _redirected(self, url: httpx.URL, location: str, hops: int, topic: Topic) -> httpx.URL:
+        there = joined(url, location, topic)
+        if hops > _HOPS:
+            raise PermanentError(f"{topic}: redirected more than {_HOPS} times")
+        if there.scheme not in {"http", "https"} or (url.scheme == "https" and there.scheme != "https"):
+            raise PermanentError(f"{topic}: redirected from {url.scheme} to {there.scheme}")
+        if _is_inward(there.host) and not _is_inward(self._exchange.base.host):
+            raise PermanentError(f"{topic}: redirected to an address that only this machine can reach")
+        return there
+
+
+def joined(url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
+    """`location` relative to `url` (RFC 3986), without its fragment. Raises PermanentError if that is no URL."""
+    try:
+        there = url.join(location).copy_with(fragment=None)
+    except (httpx.InvalidURL, ValueError) as exc:
+        raise PermanentError(f"{topic}: sent on to something that is not a URL") from exc
+    if there.userinfo or not there.host:
+        raise PermanentError(f"{topic}: sent on to a malformed URL")
+    return there
+
+
+def _is_inward(host: str) -> bool:
+    # Loopback, and link-local, where clouds keep their metadata services and the secrets of this machine's role.
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    return address.is_loopback or address.is_link_local or address.is_unspecified
+
+
+def _body(call: Call, response: httpx.Response) -> bytes:
+    if call.method == "HEAD":
+        return b""
+    if not 200 <= response.status_code < 300:
+        return read_start(response, call.topic)
+    return read(response, call.topic, limit_bytes=call.limit_bytes)
+
+
+def _drop(response: httpx.Response, topic: Topic) -> None:
+    # Reading a short rest keeps the connection; a long one is not worth it.
+    try:
+        read_start(response, topic)
+    finally:
+        response.close()

@@ -1,0 +1,173 @@
+"""Puts blobs into a registry: a mount or an upload session, then one PUT (OCI 1.1, "Pushing blobs").
+
+The bytes go straight from an iterator to the connection. If the iterator fails, the connection breaks off before the
+announced length is reached, so that the registry never takes the blob for complete.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+import httpx
+
+from replicator.errors import Corrupt, PermanentError, ReplicatorError, TemporaryError, Unavailable
+from replicator.oci import Descriptor, Digest, Repository
+from replicator.registry.blobs import has_blob
+from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.pace import Pace
+from replicator.registry.session import Call, Session
+
+log = logging.getLogger(__name__)
+
+# The closing PUT may have been taken all the same: its answer was lost, or a proxy or the login ran out of time.
+_IN_DOUBT = frozenset({401, 408, 499, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An open upload session: where the bytes of `digest` are to be sent. `location` may hold signed state."""
+
+    repository: Repository
+    digest: Digest
+    location: str
+
+
+def start(
+    session: Session, repository: Repository, digest: Digest, *, mount_from: Repository | None
+) -> Upload | None:
+    """An open session for the blob, or None if it could be mounted from another repository of the registry."""
+    topic = Topic("uploading", session.name, repository, digest)
+    answer = _mount(session, repository, digest, mount_from=mount_from, topic=topic) if mount_from else None
+    if answer is None:
+        # Registries assume sha256 unless told (spec after 1.1.1, end-4c); the others ignore the parameter.
+        query = "" if digest.algorithm == "sha256" else f"digest-algorithm={digest.algorithm}"
+        url = session.url(f"/v2/{repository}/blobs/uploads/", query)
+        answer = session.succeed(Call("POST", url, topic, session.scopes(repository, "pull,push")))
+    elif answer.status == 201:
+        return None
+    location = answer.headers.get("location")
+    if answer.status != 202 or not location:
+        raise TemporaryError(f"{topic}: answered {answer.status} and named no place to upload to")
+    return Upload(repository, digest, str(session.resolve(answer.url, location, topic)))
+
+
+def _mount(
+    session: Session, repository: Repository, digest: Digest, *, mount_from: Repository, topic: Topic
+) -> Answer | None:
+    """The answer 201 or 202, or None where the registry cannot or may not mount from there."""
+    query = f"mount={quote(digest, safe='')}&from={quote(mount_from, safe='')}"
+    url = session.url(f"/v2/{repository}/blobs/uploads/", query)
+    scopes = (*session.scopes(repository, "pull,push"), *session.scopes(mount_from, "pull"))
+    try:
+        answer = session.send(Call("POST", url, topic, scopes))
+    except PermanentError:
+        # No token for both repositories, say. What is wrong in general shows with the plain request.
+        return None
+    if answer.is_success:
+        return answer
+    error = failure(answer, topic)
+    if isinstance(error, TemporaryError):
+        raise error
+    return None
+
+
+def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
+    """Afterwards the registry holds the blob. Raises what `chunks` raises, and then the registry does not."""
+    topic = Topic("uploading", session.name, upload.repository, upload.digest)
+    body = _Body(chunks, descriptor, topic)
+    call = Call(
+        "PUT",
+        _closing_url(upload, topic),
+        topic,
+        session.scopes(upload.repository, "pull,push"),
+        {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size_bytes)},
+        iter(body),
+    )
+    try:
+        answer = session.send(call)
+    except Unavailable:
+        if body.is_sent and _is_there(session, upload, descriptor):
+            return
+        raise
+    if answer.status in {201, 204}:
+        _check_digest(answer, upload, topic)
+        return
+    is_in_doubt = answer.is_success or (answer.status in _IN_DOUBT and body.is_sent)
+    if not (is_in_doubt and _is_there(session, upload, descriptor)):
+        raise _refusal(answer, topic)
+
+
+def cancel(session: Session, upload: Upload) -> None:
+    """Tells the registry that the session is over. Never fails: a forgotten session expires by itself."""
+    topic = Topic("giving up the upload of", session.name, upload.repository, upload.digest)
+    scopes = (*session.scopes(upload.repository, "pull,push"), *session.scopes(upload.repository, "delete"))
+    try:
+        session.send(Call("DELETE", _location(upload, topic), topic, scopes))
+    except ReplicatorError as exc:
+        log.debug("an upload session stays behind", extra={"registry": session.name, "reason": str(exc)})
+
+
+class _Body:
+    """The chunks of a blob, exactly as many bytes as announced, at a pace."""
+
+    def __init__(self, chunks: Iterable[bytes], descriptor: Descriptor, topic: Topic) -> None:
+        self._chunks = chunks
+        self._size_bytes = descriptor.size_bytes
+        self._topic = topic
+        self._sent_bytes = 0
+
+    @property
+    def is_sent(self) -> bool:
+        """True once the last byte was handed over to the connection."""
+        return self._sent_bytes == self._size_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from Pace(self._topic, self._size_bytes).taken(self._counted())
+        if self._sent_bytes < self._size_bytes:
+            raise Corrupt(f"{self._topic}: only {self._sent_bytes} of {self._size_bytes} bytes came")
+
+    def _counted(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            if self._sent_bytes + len(chunk) > self._size_bytes:
+                raise Corrupt(f"{self._topic}: more than {self._size_bytes} bytes came")
+            self._sent_bytes += len(chunk)
+            yield chunk
+
+
+def _location(upload: Upload, topic: Topic) -> httpx.URL:
+    try:
+        return httpx.URL(upload.location)
+    except httpx.InvalidURL as exc:
+        raise TemporaryError(f"{topic}: the upload session's address is no URL") from exc
+
+
+def _closing_url(upload: Upload, topic: Topic) -> httpx.URL:
+    # The query is opaque state and stays byte for byte, but for a digest that is there already.
+    url = _location(upload, topic)
+    kept = [part for part in url.query.split(b"&") if part and not part.startswith(b"digest=")]
+    digest = f"digest={quote(upload.digest, safe='')}".encode("ascii")
+    return url.copy_with(raw_path=url.raw_path.partition(b"?")[0] + b"?" + b"&".join([*kept, digest]))
+
+
+def _is_there(session: Session, upload: Upload, descriptor: Descriptor) -> bool:
+    try:
+        return has_blob(session, upload.repository, descriptor)
+    except ReplicatorError:
+        return False
+
+
+def _check_digest(answer: Answer, upload: Upload, topic: Topic) -> None:
+    said = answer.headers.get("docker-content-digest", "")
+    if said.partition(":")[0] == upload.digest.algorithm and said != upload.digest:
+        raise Corrupt(f"{topic}: the registry stored it as {said[:80]!r}")
+
+
+def _refusal(answer: Answer, topic: Topic) -> ReplicatorError:
+    if answer.is_success:
+        return TemporaryError(f"{topic}: answered {answer.status} but does not hold the blob")
+    if answer.status == 401:
+        return TemporaryError(f"{topic}: the login ran out while the bytes were sent")
+    if answer.status == 404 and "NAME_UNKNOWN" not in answer.codes:
+        return TemporaryError(f"{topic}: the upload session is gone")
+    return failure(answer, topic)
