@@ -9,6 +9,7 @@ ReplicatorError
 │   ├── MissingContent       a destination misses blobs or children that a manifest names
 │   └── TagImmutable         the destination refuses to move a tag
 └── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
+    ├── NotYet               nothing failed: it is too early to decide, and costs no attempt
     ├── Unavailable          the registry did not answer, or answered that it cannot now (its breaker counts these)
     ├── RateLimited          the registry asked the whole fleet to wait
     └── LedgerUnavailable    Redis, which holds ledger and queues, did not serve us
@@ -55,6 +56,10 @@ class TemporaryError(ReplicatorError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NotYet(TemporaryError):
+    """Nothing failed: it is too early to decide. Ask again after `retry_after` seconds."""
 
 
 class Unavailable(TemporaryError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
+from replicator.errors import Corrupt, NotYet, RateLimited, ReplicatorError, TemporaryError, Unavailable
 from replicator.events import Event
 from replicator.oci import Reference, Repository, companion_subject, parse_reference
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
@@ -16,6 +17,9 @@ RETRY_BASE_S = 2.0
 RETRY_CAP_S = 900.0
 ATTEMPTS_BEFORE_PARKING = 12
 """Twelve tries spread over about an hour; then a person should look."""
+AWAY_DELAY_S = 8.0
+AWAY_DELAY_CAP_S = 20.0
+"""The longest wait for a registry that is away: it must be back in line within a minute of its return."""
 
 
 class Outcome(StrEnum):
@@ -84,3 +88,43 @@ def _references(event: Event, rule: Rule) -> list[Reference]:
 def retry_delay_s(attempts: int, jitter: float) -> float:
     """Seconds to wait after the `attempts`-th failure; `jitter` in [0, 1) spreads it over 0.5 to 1.5 times."""
     return (0.5 + jitter) * min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(attempts - 1, 20))
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try again after `delay_s` seconds; `charge` says whether the try counts towards parking."""
+
+    delay_s: float
+    charge: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """Stop until a person, or a new event, starts the job again."""
+
+
+def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry | Park:
+    """What becomes of a job whose `attempts`-th try ended in `error`.
+
+    A registry that is away or busy costs no attempt: its jobs wait for it, however long. Corrupt content is fetched
+    once more, because a proxy may have hurt it on the way.
+    """
+    if isinstance(error, NotYet | RateLimited):
+        return Retry(error.retry_after or 0.0, charge=False)
+    if isinstance(error, Unavailable):
+        return Retry(min(error.retry_after or (0.5 + jitter) * AWAY_DELAY_S, AWAY_DELAY_CAP_S), charge=False)
+    if isinstance(error, TemporaryError) and attempts < ATTEMPTS_BEFORE_PARKING:
+        return Retry(error.retry_after or retry_delay_s(attempts, jitter), charge=True)
+    if isinstance(error, Corrupt) and attempts < 2:
+        return Retry(RETRY_BASE_S, charge=True)
+    return Park()
+
+
+def jobs_at_once(slots: int, destinations: int, limit: int | None) -> int:
+    """How many jobs of one destination may be rung for or running at once: its share of the workers' slots.
+
+    The shares never add up to more than the slots, so that a destination that hangs cannot take the others' places;
+    and one destination alone leaves a slot free for the next one that a rule brings.
+    """
+    share = max(1, min(slots - 1, slots // max(1, destinations)))
+    return min(share, limit) if limit else share

@@ -12,7 +12,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag, referrers_tag
+from replicator.errors import PermanentError
+from replicator.oci import (
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Manifest,
+    Reference,
+    Repository,
+    Tag,
+    index_of,
+    parse_manifest,
+    referrers_tag,
+)
 
 
 class Verdict(Enum):
@@ -52,13 +64,36 @@ def decide(facts: Facts) -> Verdict:
     return Verdict.COPY if facts.override else Verdict.KEEP
 
 
+class Removal(Enum):
+    """What becomes of a reference that the source no longer has, as far as it can be said before anybody waits."""
+
+    NOTHING = auto()
+    """The destination does not have it either."""
+    KEEP = auto()
+    """The rule does not delete."""
+    NOT_OURS = auto()
+    """The destination holds something there that we did not put there."""
+    WAIT = auto()
+    """It may go once the source has said so twice."""
+
+
+def decide_removal(*, found: Digest | None, put_there: tuple[Digest | None, ...], deletion: bool) -> Removal:
+    """The verdict on a reference that the source no longer has. `put_there` is what we know to have written."""
+    if found is None:
+        return Removal.NOTHING
+    if not deletion:
+        return Removal.KEEP
+    return Removal.WAIT if found in put_there else Removal.NOT_OURS
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """A manifest with everything that travels with it.
 
     `children` are the manifests of an index, `companions` the artifacts that cosign keeps under tags of their own,
     `referrers` those that name this one as their subject. `loose` are entries of an index that are blobs (BuildKit
-    caches). A child that the destination is known to hold complete is left out of `children`.
+    caches). A child that the destination is known to hold is left out of `children`; `is_there` says the same of the
+    manifest itself, with all that it points to.
     """
 
     manifest: Manifest
@@ -66,6 +101,7 @@ class Artifact:
     companions: tuple[tuple[Tag, "Artifact"], ...] = ()
     referrers: tuple["Artifact", ...] = ()
     loose: tuple[Descriptor, ...] = ()
+    is_there: bool = False
 
     def walk(self) -> Iterator["Artifact"]:
         """This artifact and all that travels with it, what is pointed to before what points."""
@@ -118,80 +154,94 @@ class Plan:
     writes: tuple[Write, ...]
 
 
-def steps(
-    artifact: Artifact,
-    reference: Reference,
-    *,
-    repository: Repository,
-    locations: Mapping[Digest, Repository],
-    lists_referrers: bool,
-) -> Plan:
-    """What brings `reference` of the destination's `repository` to `artifact`.
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What is known of the destination before anything is written there.
 
-    `locations` says which repository of the destination is known to hold a blob. `lists_referrers` is False where the
-    destination has no referrers API, so that the referrers tag has to be kept by us.
+    `locations` says which of its repositories is known to hold a blob. `lists_referrers` is False where it has no
+    referrers API, so that the referrers tag has to be kept by us.
     """
-    blobs = tuple(
-        CopyBlob(blob, locations.get(blob.digest, repository)) for blob in blobs_of([artifact]).values()
-    )
-    writes = [*_writes(artifact, lists_referrers)]
-    top = PutManifest(artifact.manifest, artifact.manifest.digest)
-    last = PutManifest(artifact.manifest, reference)
-    if writes[-1] == top:
-        # Nothing follows the subject, so that the tag may bring its bytes: one request less.
-        writes.pop()
-    return Plan(blobs, (*_unique(writes), last))
+
+    repository: Repository
+    locations: Mapping[Digest, Repository]
+    lists_referrers: bool
+
+    def copies(self, blobs: Iterable[Descriptor]) -> tuple[CopyBlob, ...]:
+        """The steps that bring `blobs`: each may be mounted from where it is known to be, else from right here."""
+        return tuple(CopyBlob(blob, self.locations.get(blob.digest, self.repository)) for blob in blobs)
 
 
-def follow_up(
-    artifact: Artifact,
-    *,
-    repository: Repository,
-    locations: Mapping[Digest, Repository],
-    lists_referrers: bool,
-) -> Plan:
-    """What brings the companions and referrers of an artifact over whose own bytes the destination holds already."""
-    companions = [companion for _, companion in artifact.companions]
-    blobs = blobs_of([*companions, *artifact.referrers])
-    return Plan(
-        tuple(CopyBlob(blob, locations.get(blob.digest, repository)) for blob in blobs.values()),
-        _unique(_following(artifact, lists_referrers)),
-    )
+def steps(artifact: Artifact, reference: Reference, ground: Ground) -> Plan:
+    """What brings `reference` at the destination to `artifact`."""
+    writes = _before(artifact, ground)
+    if artifact.manifest.subject and not ground.lists_referrers:
+        writes.append(ListReferrers(artifact.manifest.subject, (artifact.manifest.descriptor,)))
+    writes.append(PutManifest(artifact.manifest, reference))
+    return Plan(ground.copies(blobs_of([artifact])), _unique(writes))
 
 
-def blobs_of(artifacts: Iterable[Artifact]) -> dict[Digest, Descriptor]:
+def follow_up(subject: Digest, referrers: tuple[Artifact, ...], ground: Ground) -> Plan:
+    """What brings `referrers` over to a destination that holds their `subject` already."""
+    writes: list[Write] = [write for referrer in referrers for write in _writes(referrer, ground)]
+    if not ground.lists_referrers:
+        writes.append(_listing(subject, referrers))
+    return Plan(ground.copies(blobs_of(referrers)), _unique(writes))
+
+
+def merged_list(listed: Manifest | None, referrers: Iterable[Descriptor]) -> Manifest | None:
+    """The referrers tag's index with `referrers` in it, or None if it has them all.
+
+    What others listed stays (OCI 1.1, "Pushing Manifests with Subject"). Raises PermanentError if the tag holds
+    something that is no index: that is somebody else's, and is not overwritten.
+    """
+    if listed and not listed.is_index:
+        raise PermanentError(f"the referrers tag holds {listed.digest}, which is not an index")
+    entries = {entry.digest: entry for entry in (listed.children if listed else ())}
+    missing = {entry.digest: entry for entry in referrers if entry.digest not in entries}
+    if not missing:
+        return None
+    return parse_manifest(index_of([*entries.values(), *missing.values()]), OCI_INDEX)
+
+
+def blobs_of(artifacts: Iterable[Artifact]) -> tuple[Descriptor, ...]:
     """Every blob that `artifacts` need at a destination, once each. Foreign layers stay where they are."""
-    return {
+    needed = {
         blob.digest: blob
         for artifact in artifacts
         for part in artifact.walk()
         for blob in (*part.manifest.blobs, *part.loose)
-        if not blob.is_foreign
+        if not part.is_there and not blob.is_foreign
     }
+    return tuple(needed.values())
 
 
-def _writes(artifact: Artifact, lists_referrers: bool) -> Iterator[Write]:
+def _writes(artifact: Artifact, ground: Ground) -> Iterator[Write]:
     for child in artifact.children:
-        yield from _writes(child, lists_referrers)
-    yield PutManifest(artifact.manifest, artifact.manifest.digest)
-    yield from _following(artifact, lists_referrers)
+        yield from _writes(child, ground)
+    if not artifact.is_there:
+        yield PutManifest(artifact.manifest, artifact.manifest.digest)
+    yield from _following(artifact, ground)
 
 
-def _following(artifact: Artifact, lists_referrers: bool) -> Iterator[Write]:
+def _following(artifact: Artifact, ground: Ground) -> Iterator[Write]:
     for tag, companion in artifact.companions:
-        yield from _all_but_last(companion, lists_referrers)
+        yield from _before(companion, ground)
         yield PutManifest(companion.manifest, tag)
     for referrer in artifact.referrers:
-        yield from _writes(referrer, lists_referrers)
-    if artifact.referrers and not lists_referrers:
-        found = tuple(referrer.manifest.descriptor for referrer in artifact.referrers)
-        yield ListReferrers(artifact.manifest.digest, found)
+        yield from _writes(referrer, ground)
+    if artifact.referrers and not ground.lists_referrers:
+        yield _listing(artifact.manifest.digest, artifact.referrers)
 
 
-def _all_but_last(companion: Artifact, lists_referrers: bool) -> Iterator[Write]:
-    writes = [*_writes(companion, lists_referrers)]
-    top = PutManifest(companion.manifest, companion.manifest.digest)
-    yield from writes[:-1] if writes[-1] == top else writes
+def _listing(subject: Digest, referrers: tuple[Artifact, ...]) -> ListReferrers:
+    return ListReferrers(subject, tuple(referrer.manifest.descriptor for referrer in referrers))
+
+
+def _before(artifact: Artifact, ground: Ground) -> list[Write]:
+    # Where nothing follows the subject, the tag's own PUT brings its bytes: one request less.
+    writes = [*_writes(artifact, ground)]
+    top = PutManifest(artifact.manifest, artifact.manifest.digest)
+    return writes[:-1] if writes and writes[-1] == top else writes
 
 
 def _unique(writes: Iterable[Write]) -> tuple[Write, ...]:

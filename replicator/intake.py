@@ -1,0 +1,83 @@
+"""From a notification in the inbox to jobs in the ledger: parse, match against the rules, write down, acknowledge.
+
+What is authentic but makes no sense goes to the dead letters. Nothing is refused here: the sender has its answer.
+"""
+
+import logging
+from collections.abc import Iterator
+
+from replicator.events import Action, Event, MalformedEvent, parse
+from replicator.jobs import Job, jobs_for
+from replicator.ledger import Inbox, Ledger, Notification, Submission
+from replicator.rules import RuleSet, TriggerType, destination_repository
+from replicator.telemetry import EVENTS
+
+log = logging.getLogger(__name__)
+
+CLOCK_TRUST_S = 3600.0
+"""How far behind our receipt a sender's clock is believed. Its time is for display and lag, never for order."""
+
+
+def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox: Inbox) -> int:
+    """Afterwards the notification is out of the inbox, its jobs are in the ledger, or it is in the dead letters.
+
+    Returns the number of jobs. Done twice, or by two routers at once, it still counts once.
+    """
+    registry = rules.registries.get(notification.registry)
+    if registry is None:
+        inbox.bury(notification, "no rule file names this registry any more")
+        return 0
+    try:
+        parsed = parse(registry.type, registry.name, notification.content_type, notification.body)
+    except MalformedEvent as exc:
+        EVENTS.labels(registry.name, "unknown", "rejected").inc()
+        log.warning("malformed notification", extra={"registry": registry.name, "why": str(exc)})
+        inbox.bury(notification, str(exc))
+        return 0
+    submissions = []
+    for event in parsed.events:
+        jobs = [*jobs_for(event, rules), *_jobs_of_copies(event, rules, ledger)]
+        EVENTS.labels(registry.name, event.action, "accepted" if jobs else "unmatched").inc()
+        submissions += [_submission(job, event, notification) for job in jobs]
+    EVENTS.labels(registry.name, "other", "ignored").inc(parsed.ignored)
+    if parsed.malformed:
+        # Both the jobs and the letter: an event that makes no sense must not take its neighbours with it.
+        log.warning("malformed event", extra={"registry": registry.name, "why": parsed.malformed[0]})
+        ledger.submit(submissions)
+        inbox.bury(notification, "; ".join(parsed.malformed))
+    else:
+        ledger.route(notification.id, submissions)
+    return len(submissions)
+
+
+def _submission(job: Job, event: Event, notification: Notification) -> Submission:
+    received = notification.received_at
+    occurred = event.occurred_at
+    trusted = occurred is not None and received - CLOCK_TRUST_S < occurred <= received
+    return Submission(
+        job,
+        since=occurred if occurred is not None and trusted else received,
+        action=event.action,
+        digest=event.digest,
+        trace=notification.trace,
+    )
+
+
+def _jobs_of_copies(event: Event, rules: RuleSet, ledger: Ledger) -> Iterator[Job]:
+    """Jobs for what we copied and a delete event does not spell out.
+
+    Harbor names one tag of a deleted artifact however many it had, Distribution none of a removed repository.
+    """
+    if event.action is not Action.DELETE or (event.tag is not None and event.digest is None):
+        return
+    for rule, there in rules.lanes:
+        if rule.source != event.registry or rule.trigger is not TriggerType.EVENT_BASED:
+            continue
+        try:
+            target = destination_repository(there, event.repository)
+        except ValueError:
+            continue
+        for copied in ledger.fleet.copies(there.registry, target).values():
+            is_meant = event.digest in (None, copied.digest)
+            if is_meant and (copied.rule, copied.repository) == (rule.name, event.repository):
+                yield Job(rule.name, there.registry, event.repository, copied.reference)

@@ -1,0 +1,13 @@
+"""Transfer: bring one reference at one destination in line with the source, and prove it.
+
+attempt     claim, and what the ledger hears of the end
+converge    read, decide, copy or remove, read the source again
+reading     when to believe the source
+gather      what belongs to an artifact
+writing     the steps of a plan, the tag last
+deletion    the guards of a delete
+"""
+
+from replicator.transfer.attempt import Tools, bring_in_line
+
+__all__ = ["Tools", "bring_in_line"]

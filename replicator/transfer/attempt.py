@@ -1,0 +1,234 @@
+"""One try at one job: from its doorbell to what the ledger keeps of it.
+
+    claim ─▶ converge ─▶ finish
+                 └─ an error ─▶ tried again later, or parked
+
+A doorbell may be lost, doubled or late; the claim decides. No try ends without a word to the ledger, except by the
+death of this process: then the lease runs out, and the job comes due by itself.
+"""
+
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
+from replicator.events import Action
+from replicator.jobs import ATTEMPTS_BEFORE_PARKING, Job, Outcome, Park, after_failure
+from replicator.ledger import Claim, Finish, Ledger, Refusal, Submission
+from replicator.oci import Repository
+from replicator.registry import RegistryClient
+from replicator.rules import Rule, RuleSet, destination_repository
+from replicator.telemetry import BLOBS, BYTES, JOBS, PROPAGATION_SECONDS, context_from, tracer
+from replicator.transfer.converge import converge
+from replicator.transfer.lease import Lease, LeaseLost
+from replicator.transfer.reading import FRESH_DELETE_S, FRESH_PUSH_S, Hint
+from replicator.transfer.result import Result
+from replicator.transfer.route import Route, place
+from replicator.transfer.writing import Moved, Writer
+
+log = logging.getLogger(__name__)
+
+RULE_GRACE_S = 120.0
+"""How long a job may wait for its rule: workers do not all read a new revision in the same moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a worker works with."""
+
+    ledger: Ledger
+    rules: Callable[[], RuleSet]
+    client: Callable[[str], RegistryClient]
+    """The client of a configured registry, by its name."""
+    lease_s: float
+
+
+def bring_in_line(job_id: str, tools: Tools) -> None:
+    """Try the job once, if it is there and nobody else holds it. Afterwards the ledger says what became of it."""
+    job = tools.ledger.job(job_id)
+    if job is None:
+        return
+    rules = tools.rules()
+    rule = rules.rule(job.rule)
+    there = rule.destination(job.destination) if rule and rule.enabled else None
+    if rule is None or there is None:
+        _without_rule(tools, job_id)
+        return
+    try:
+        target = destination_repository(there, job.repository)
+    except ValueError as exc:
+        claim = tools.ledger.claim(job_id)
+        if isinstance(claim, Claim):
+            tools.ledger.park(claim, str(exc))
+        return
+    claim = tools.ledger.claim(job_id, _locks(job, rule, target))
+    if not isinstance(claim, Claim):
+        log.debug("doorbell refused", extra={"job": job_id, "why": claim})
+        return
+    Attempt(tools, claim, rules, rule).run(target)
+
+
+def _without_rule(tools: Tools, job_id: str) -> None:
+    claim = tools.ledger.claim(job_id)
+    if isinstance(claim, Refusal):
+        return
+    if claim.claimed_at - claim.since < RULE_GRACE_S:
+        tools.ledger.retry(claim, 5.0, error="no rule wants this, yet", charge=False)
+        return
+    tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="no rule wants this any more")
+    log.info("job superseded", extra={"job": job_id, "key": claim.job.key})
+
+
+def _locks(job: Job, rule: Rule, target: Repository) -> tuple[str, ...]:
+    """One writer at a time for a reference at a destination; and a pair of two-way rules takes turns, or they swap."""
+    start = place(rule.source, job.repository, job.reference)
+    end = place(job.destination, target, job.reference)
+    return (end, " ".join(sorted((start, end))))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A claimed job, on its way to an end."""
+
+    tools: Tools
+    claim: Claim
+    rules: RuleSet
+    rule: Rule
+
+    def run(self, target: Repository) -> None:
+        """Try to bring the reference in line, and tell the ledger what came of it."""
+        if self.claim.attempts > ATTEMPTS_BEFORE_PARKING + 1:
+            # Counted at the claim, so that a job that kills its worker is parked too.
+            self._park("gave up: tried too often without a word from the worker")
+            return
+        with (
+            tracer.start_as_current_span(
+                "replicator.job",
+                context_from(self.claim.trace),
+                attributes={"replicator.job": self.claim.job.key},
+            ),
+            Lease(self.tools.ledger, self.claim, lease_s=self.tools.lease_s) as lease,
+        ):
+            try:
+                self._converge(target, lease)
+            except ReplicatorError as exc:
+                self._failed(exc)
+            except (SystemExit, KeyboardInterrupt):
+                self.tools.ledger.release(self.claim)
+                raise
+
+    def _converge(self, target: Repository, lease: Lease) -> None:
+        tools, claim, rule = self.tools, self.claim, self.rule
+        route = Route(
+            claim,
+            rule,
+            tools.client(rule.source),
+            tools.client(claim.job.destination),
+            target,
+            tools.ledger.fleet,
+        )
+        self._wait_for_pauses(route)
+        writer = Writer(route, lease)
+        try:
+            result = converge(route, writer, self.rules, _hint(claim))
+        finally:
+            _count_moved(route, writer.moved)
+        self._ended(result, wrote=writer.wrote)
+        for registry in (rule.source, claim.job.destination):
+            route.fleet.mark_up(registry)
+
+    def _wait_for_pauses(self, route: Route) -> None:
+        names = (route.rule.source, route.job.destination)
+        wait_s = max(route.fleet.paused_for(name) for name in names)
+        if wait_s > 0:
+            raise NotYet(f"{route}: a registry asked for a pause", retry_after=wait_s)
+
+    def _ended(self, result: Result, *, wrote: bool) -> None:
+        if result.outcome is Outcome.BLOCKED:
+            self.tools.ledger.block(self.claim, result.detail)
+            self._report(result)
+            return
+        finish = self.tools.ledger.finish(
+            self.claim, result.outcome, digest=result.digest, detail=result.detail
+        )
+        if finish is Finish.LOST:
+            if wrote:
+                self._check_again(0.0)
+            return
+        if self.claim.taken_over:
+            # Whoever held this before us may only be frozen, and write once more when it wakes.
+            self._check_again(self.tools.lease_s)
+        self._report(result)
+
+    def _failed(self, error: ReplicatorError) -> None:
+        ledger, claim = self.tools.ledger, self.claim
+        if isinstance(error, LeaseLost):
+            self._check_again(0.0)
+            return
+        if isinstance(error, Unavailable):
+            ledger.fleet.mark_down(error.registry)
+        if isinstance(error, RateLimited):
+            ledger.fleet.pause(error.registry, error.wait_s)
+        step = after_failure(error, claim.attempts, random.random())
+        if isinstance(step, Park):
+            self._park(str(error))
+            return
+        ledger.retry(claim, step.delay_s, error=str(error), charge=step.charge)
+        log.info(
+            "job waits",
+            extra={
+                "job": claim.id,
+                "key": claim.job.key,
+                "delay_s": round(step.delay_s, 3),
+                "why": str(error),
+            },
+        )
+
+    def _park(self, reason: str) -> None:
+        self.tools.ledger.park(self.claim, reason)
+        self._report(Result(Outcome.FAILED, None, reason))
+
+    def _check_again(self, delay_s: float) -> None:
+        """Submit the job once more: something may have been written that nobody looked at afterwards."""
+        claim = self.claim
+        self.tools.ledger.submit(
+            [Submission(claim.job, since=claim.since, trace=claim.trace)], delay_s=delay_s
+        )
+
+    def _report(self, result: Result) -> None:
+        claim, job = self.claim, self.claim.job
+        JOBS.labels(job.rule, job.destination, result.outcome).inc()
+        waited_s = max(0.0, self.tools.ledger.view.now() - claim.since)
+        if result.outcome in (Outcome.COPIED, Outcome.DELETED):
+            PROPAGATION_SECONDS.labels(job.rule, job.destination).observe(waited_s)
+        log.log(
+            logging.WARNING if result.outcome in (Outcome.FAILED, Outcome.BLOCKED) else logging.INFO,
+            "job ended",
+            extra={
+                "job": claim.id,
+                "key": job.key,
+                "outcome": result.outcome.value,
+                "digest": result.digest,
+                "detail": result.detail,
+                "lag_s": round(waited_s, 3),
+                "attempts": claim.attempts,
+            },
+        )
+
+
+def _hint(claim: Claim) -> Hint | None:
+    """What the event behind the job said, if it is so fresh that the source may lag behind it."""
+    if not claim.action or claim.hinted_at is None:
+        return None
+    action = Action(claim.action)
+    window_s = FRESH_DELETE_S if action is Action.DELETE else FRESH_PUSH_S
+    fresh_s = window_s - (claim.claimed_at - claim.hinted_at)
+    return Hint(action, claim.digest, fresh_s) if fresh_s > 0 else None
+
+
+def _count_moved(route: Route, moved: Moved) -> None:
+    destination = route.job.destination
+    BYTES.labels(route.rule.source, destination).inc(moved.size_bytes)
+    for how in ("copied", "mounted", "present"):
+        BLOBS.labels(destination, how).inc(getattr(moved, how))

@@ -1,0 +1,218 @@
+"""One pass over a job: read the source, look at the destination, bring it in line, and make sure that it is right.
+
+The source is read again after every write. If it moved meanwhile, the pass starts over with what it holds now.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+from replicator.errors import NotYet, TemporaryError, Unavailable
+from replicator.jobs import Outcome
+from replicator.ledger import Copied
+from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.plan import Artifact, Facts, Ground, Verdict, blobs_of, decide, follow_up, steps
+from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
+from replicator.rules.links import connected, writes
+from replicator.transfer.deletion import remove
+from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
+from replicator.transfer.reading import Hint, read_source, source_digest
+from replicator.transfer.result import Result
+from replicator.transfer.route import Route
+from replicator.transfer.writing import Writer
+
+ROUNDS = 5
+"""How often a pass starts over while the source keeps moving before the job is put back."""
+SUBJECT_WAIT_S = 60.0
+
+
+def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) -> Result:
+    """Afterwards the destination holds what the rule says, or the result says why not.
+
+    Raises the registries' errors, LeaseLost, and TemporaryError if the source keeps moving.
+    """
+    crossing = Crossing(route, writer, rules)
+    for _ in range(ROUNDS):
+        manifest = read_source(route, writer.lease, hint)
+        hint = None
+        result = crossing.bring(manifest) if manifest else remove(route, writer)
+        if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
+            return result
+    raise TemporaryError(f"{route.start} changed {ROUNDS} times while it was being copied", retry_after=1.0)
+
+
+def _source_now(route: Route) -> Digest | None:
+    # A tag that is being moved answers 500 now and then.
+    for pause in (0.02, 0.1, 0.3):
+        try:
+            return source_digest(route)
+        except Unavailable:
+            raise
+        except TemporaryError:
+            time.sleep(pause)
+    return source_digest(route)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """How one manifest of the source crosses over."""
+
+    route: Route
+    writer: Writer
+    rules: RuleSet
+
+    def bring(self, manifest: Manifest) -> Result:
+        """Bring the destination in line with a reference that exists at the source."""
+        reference = self.route.reference
+        subject = companion_subject(reference) if isinstance(reference, Tag) else manifest.subject
+        if isinstance(reference, Tag) and subject is None:
+            return self._bring_taken(manifest)
+        lists_or_refers = subject is not None and reference in (manifest.digest, referrers_tag(subject))
+        tag = reference if isinstance(reference, Tag) else None
+        if takes_tag(self.route.rule, tag) and not lists_or_refers:
+            return self._bring_taken(manifest)
+        return self._bring_companion(manifest, subject)
+
+    def _bring_taken(self, manifest: Manifest) -> Result:
+        route = self.route
+        labels = None
+        if needs_labels(route.rule):
+            labels = route.source.labels(route.job.repository, manifest.digest)
+        if not takes_manifest(route.rule, manifest, labels):
+            return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
+        return self._copy(manifest, override=route.rule.override)
+
+    def _bring_companion(self, manifest: Manifest, subject: Digest | None) -> Result:
+        """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
+        route = self.route
+        if subject is None or route.rule.signatures is Signatures.IGNORE:
+            return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
+        # Ask the ledger before the registry: a job that announces the subject later will find this companion itself.
+        expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
+        if not route.destination.head_manifest(route.target, subject):
+            if expected:
+                raise NotYet(f"{route}: its subject {subject} is still on its way", retry_after=1.0)
+            return Result(
+                Outcome.SKIPPED, manifest.digest, f"its subject {subject} is not at the destination"
+            )
+        if route.reference == referrers_tag(subject):
+            return self._list(subject, gather_referrers(route, manifest.children), manifest.digest)
+        if isinstance(route.reference, Digest):
+            return self._list(subject, gather_referrers(route, [manifest.descriptor]), manifest.digest)
+        return self._copy(manifest, override=True)
+
+    def _copy(self, manifest: Manifest, *, override: bool) -> Result:
+        route = self.route
+        head = route.destination.head_manifest(route.target, route.reference)
+        origins = self._origins(manifest.digest)
+        facts = Facts(
+            wanted=manifest.digest,
+            found=head.digest if head else None,
+            override=override or route.claim.approved,
+            came_from_destination=route.end in origins,
+            written_by_another=not route.claim.approved and bool(head) and self._written_by_another(),
+        )
+        verdict = decide(facts)
+        if verdict is not Verdict.COPY:
+            return _stays(verdict, facts)
+        self._announce(manifest.digest, (*origins, route.start))
+        artifact = gather(route, manifest)
+        self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
+        self._confirm(artifact)
+        return Result(Outcome.COPIED, manifest.digest)
+
+    def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
+        """Bring referrers that the destination does not list yet."""
+        route = self.route
+        listed = route.destination.referrers(route.target, subject)
+        if listed is None:
+            index = route.destination.get_manifest(route.target, referrers_tag(subject))
+            listed = list(index.children) if index else []
+        known = {descriptor.digest for descriptor in listed}
+        missing = tuple(referrer for referrer in referrers if referrer.manifest.digest not in known)
+        if not missing:
+            return Result(Outcome.UNCHANGED, digest)
+        self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
+        return Result(Outcome.COPIED, digest)
+
+    def _ground(self, *artifacts: Artifact) -> Ground:
+        route = self.route
+        digests = [blob.digest for blob in blobs_of(artifacts)]
+        parts = [part for artifact in artifacts for part in artifact.walk()]
+        has_referrers = any(part.referrers or part.manifest.subject for part in parts)
+        return Ground(
+            route.target,
+            route.fleet.locations(route.job.destination, digests),
+            has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
+        )
+
+    def _origins(self, digest: Digest) -> tuple[str, ...]:
+        """Where the source's content came from if we put it there, else nothing: somebody pushed it at the source.
+
+        Judged by what the source holds now: after a person's push, be it of older content, the record says otherwise.
+        """
+        route = self.route
+        record = route.fleet.copied(route.rule.source, route.job.repository, route.reference)
+        return record.origins if record and digest in (record.digest, record.intent) else ()
+
+    def _written_by_another(self) -> bool:
+        """Whether another rule, whose source has nothing to do with ours, still wants this reference for itself."""
+        route = self.route
+        record = route.fleet.copied(route.job.destination, route.target, route.reference)
+        if record is None or (record.source, record.repository) == (route.rule.source, route.job.repository):
+            return False
+        other = self.rules.rule(record.rule)
+        tag = record.reference if isinstance(record.reference, Tag) else None
+        end = (route.job.destination, route.target)
+        return (
+            other is not None
+            and writes(other, record.repository, tag, end)
+            and not connected(
+                self.rules, (record.source, record.repository), (route.rule.source, route.job.repository)
+            )
+        )
+
+    def _announce(self, digest: Digest, origins: tuple[str, ...]) -> None:
+        """Say what is about to be written, before it is: its event may be faster than our answer."""
+        route = self.route
+        record = self._record(origins)
+        route.fleet.intend(
+            route.job.destination, route.target, route.reference, replace(record, intent=digest)
+        )
+        route.fleet.expect_subject(route.job.destination, route.target, digest, SUBJECT_WAIT_S)
+
+    def _record(self, origins: tuple[str, ...]) -> Copied:
+        route = self.route
+        return Copied(
+            rule=route.rule.name,
+            source=route.rule.source,
+            repository=route.job.repository,
+            reference=route.reference,
+            origins=origins,
+        )
+
+    def _confirm(self, artifact: Artifact) -> None:
+        """Note what the destination holds from us now: the reference, and the companion tags beside it."""
+        route = self.route
+        there = (route.job.destination, route.target)
+        route.fleet.confirm(*there, route.reference, artifact.manifest.digest)
+        for part in artifact.walk():
+            for tag, companion in part.companions:
+                record = replace(
+                    self._record((route.start,)), reference=tag, intent=companion.manifest.digest
+                )
+                route.fleet.intend(*there, tag, record)
+                route.fleet.confirm(*there, tag, companion.manifest.digest)
+
+
+def _stays(verdict: Verdict, facts: Facts) -> Result:
+    match verdict:
+        case Verdict.KEEP:
+            return Result(Outcome.SKIPPED, facts.found, f"override is off, so that {facts.found} stays")
+        case Verdict.ECHO:
+            return Result(Outcome.UNCHANGED, facts.found, "an echo: the source has this from the destination")
+        case Verdict.CONFLICT:
+            return Result(
+                Outcome.BLOCKED, facts.found, "another rule with another source wrote this reference"
+            )
+        case _:
+            return Result(Outcome.UNCHANGED, facts.wanted)

@@ -1,0 +1,176 @@
+"""Removing a reference at the destination that the source no longer has, under guards.
+
+A delete destroys only what we put there. It needs all of these, or is blocked until a person approves:
+
+    the rule says `deletion: true`
+    the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
+    the destination still holds the digest that we copied there
+    nothing else at the destination depends on that digest, where it can be deleted by digest only
+    the rule's hourly budget is not spent
+
+A person's approval stands for the last three. Nothing stands for the second.
+"""
+
+from collections.abc import Iterator
+
+from replicator.errors import NotYet, PermanentError, TemporaryError, Unsupported
+from replicator.jobs import Outcome
+from replicator.oci import INDEX_TYPES, Digest, Manifest, Tag
+from replicator.plan import Removal, decide_removal
+from replicator.transfer.result import Result
+from replicator.transfer.route import Route
+from replicator.transfer.writing import Writer
+
+TAGS_LOOKED_AT = 1000
+"""More tags than this are not searched for what depends on a digest: the delete is blocked instead."""
+_INDEX_DEPTH = 4
+TAG_DELETE = "tag-delete"
+"""The name under which the fleet remembers whether a registry deletes a tag alone (Distribution 2.8 does not)."""
+
+
+class Blocked(PermanentError):
+    """A guard forbids the delete; a person may approve it."""
+
+
+def remove(route: Route, writer: Writer) -> Result:
+    """Bring the destination in line with a reference that the source does not have.
+
+    Raises NotYet until the source has been without it for the rule's grace.
+    """
+    head = route.destination.head_manifest(route.target, route.reference)
+    found = head.digest if head else None
+    record = route.fleet.copied(route.job.destination, route.target, route.reference)
+    put_there = (record.digest, record.intent) if record else ()
+    match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
+        case Removal.NOTHING:
+            _forget(route)
+            return Result(Outcome.UNCHANGED, None, "absent on both sides")
+        case Removal.KEEP:
+            return Result(Outcome.SKIPPED, found, "the source no longer has it; the rule does not delete")
+        case Removal.NOT_OURS if not route.claim.approved:
+            return Result(
+                Outcome.BLOCKED, found, f"the destination holds {found}, which we did not put there"
+            )
+        case _:
+            return _delete(route, writer)
+
+
+def _delete(route: Route, writer: Writer) -> Result:
+    _gone_for_good(route)
+    manifest = route.destination.get_manifest(route.target, route.reference)
+    if manifest is None:
+        return Result(Outcome.UNCHANGED, None, "absent on both sides")
+    try:
+        _destroy(route, writer, manifest)
+    except Blocked as exc:
+        return Result(Outcome.BLOCKED, manifest.digest, str(exc))
+    if route.destination.head_manifest(route.target, route.reference):
+        raise TemporaryError(f"{route.end} is still there after its deletion")
+    _forget(route)
+    return Result(Outcome.DELETED, manifest.digest)
+
+
+def _gone_for_good(route: Route) -> None:
+    """Return if the source has been without the reference for the rule's grace, and can be believed."""
+    claim = route.claim
+    # A new job and every new event start the wait anew.
+    mark = f"{claim.id}|{claim.since}|{claim.generation}"
+    _waited(route, mark)
+    route.source.ping()
+    tags = route.source.tags(route.job.repository)
+    if tags and route.reference in tags:
+        raise TemporaryError(f"{route.start} answers 404 but is in the list of tags")
+
+
+def _waited(route: Route, mark: str) -> None:
+    left = route.rule.delete_grace_s - route.fleet.absent_for(mark)
+    if left > 0:
+        raise NotYet(f"{route.start} is gone; asking again", retry_after=left)
+
+
+def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
+    by_digest = isinstance(route.reference, Digest) or not _deletes_tags(route)
+    if by_digest:
+        _nothing_depends_on(route, manifest.digest)
+    _spend(route)
+    writer.lease.check()
+    writer.wrote = True
+    _log(route, manifest)
+    if not by_digest:
+        try:
+            route.destination.delete_manifest(route.target, route.reference)
+        except Unsupported:
+            route.fleet.learn(route.destination.name, TAG_DELETE, False)
+            _nothing_depends_on(route, manifest.digest)
+        else:
+            return
+    route.destination.delete_manifest(route.target, manifest.digest)
+
+
+def _spend(route: Route) -> None:
+    if route.claim.approved:
+        return
+    rule = route.rule
+    if not route.fleet.spend_deletion(rule.name, route.job.destination, rule.delete_cap):
+        raise Blocked(f"rule {rule.name} has deleted {rule.delete_cap} references within an hour")
+
+
+def _log(route: Route, manifest: Manifest) -> None:
+    route.fleet.log_deletion(
+        route.job.destination,
+        route.target,
+        route.reference,
+        digest=manifest.digest,
+        manifest_raw=manifest.raw,
+        media_type=manifest.media_type,
+    )
+
+
+def _deletes_tags(route: Route) -> bool:
+    return route.fleet.capability(route.destination.name, TAG_DELETE) is not False
+
+
+def _nothing_depends_on(route: Route, digest: Digest) -> None:
+    """Raise Blocked if deleting `digest` would take more than our reference with it, and nobody approved that."""
+    if route.claim.approved:
+        return
+    tags = route.destination.tags(route.target) or []
+    if len(tags) > TAGS_LOOKED_AT:
+        raise Blocked(
+            f"{digest} can only be deleted with all of its tags, and {len(tags)} are too many to look at"
+        )
+    for tag in tags:
+        if tag != route.reference and _holds(route, tag, digest) and not _is_doomed(route, tag, digest):
+            raise Blocked(f"{digest} can only be deleted with all of its tags, and {tag} needs it")
+
+
+def _holds(route: Route, tag: Tag, digest: Digest) -> bool:
+    head = route.destination.head_manifest(route.target, tag)
+    if head is None:
+        return False
+    if head.digest == digest:
+        return True
+    return head.media_type in INDEX_TYPES and digest in _below(route, tag, _INDEX_DEPTH)
+
+
+def _below(route: Route, reference: Tag | Digest, depth: int) -> Iterator[Digest]:
+    index = route.destination.get_manifest(route.target, reference)
+    for child in index.children if index else ():
+        yield child.digest
+        if child.media_type in INDEX_TYPES and depth:
+            yield from _below(route, child.digest, depth - 1)
+
+
+def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
+    """Whether the other tag is ours as well, by the same rule, and gone at the source for as long."""
+    record = route.fleet.copied(route.job.destination, route.target, tag)
+    if record is None or record.digest != digest or record.rule != route.rule.name:
+        return False
+    if route.source.head_manifest(record.repository, record.reference):
+        return False
+    _waited(route, f"{route.claim.id}|{route.claim.since}|{route.claim.generation}|{tag}")
+    return True
+
+
+def _forget(route: Route) -> None:
+    route.fleet.forget(route.job.destination, route.target, route.reference)

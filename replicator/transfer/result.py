@@ -1,0 +1,15 @@
+"""How a job ended, as a value."""
+
+from dataclasses import dataclass
+
+from replicator.jobs import Outcome
+from replicator.oci import Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An outcome, the digest it is about, and a phrase for people where the outcome alone does not tell why."""
+
+    outcome: Outcome
+    digest: Digest | None = None
+    detail: str = ""

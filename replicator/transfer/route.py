@@ -1,0 +1,50 @@
+"""The way that one job takes: its rule, the two registries, and the repository where it lands."""
+
+from dataclasses import dataclass
+
+from replicator.jobs import Job
+from replicator.ledger import Claim, Fleet
+from replicator.oci import Reference, Repository
+from replicator.registry import RegistryClient
+from replicator.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Everything that stays the same while a job runs."""
+
+    claim: Claim
+    rule: Rule
+    source: RegistryClient
+    destination: RegistryClient
+    target: Repository
+    """The repository at the destination."""
+    fleet: Fleet
+
+    @property
+    def job(self) -> Job:
+        """What is to be brought in line."""
+        return self.claim.job
+
+    @property
+    def reference(self) -> Reference:
+        """The reference, which has the same name on both sides."""
+        return self.job.reference
+
+    @property
+    def start(self) -> str:
+        """The reference at the source as text, for provenance."""
+        return place(self.rule.source, self.job.repository, self.reference)
+
+    @property
+    def end(self) -> str:
+        """The reference at the destination as text, for provenance and for its lock."""
+        return place(self.job.destination, self.target, self.reference)
+
+    def __str__(self) -> str:
+        return f"{self.start} -> {self.end}"
+
+
+def place(registry: str, repository: Repository, reference: Reference) -> str:
+    """One reference of one registry as text, unique among all."""
+    return f"{registry}|{repository}|{reference}"

@@ -1,0 +1,135 @@
+"""Carrying out a plan at the destination: blobs side by side, then the manifests one after another, the tag last."""
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+from replicator.errors import MissingContent, PermanentError, TemporaryError
+from replicator.oci import Descriptor
+from replicator.plan import CopyBlob, ListReferrers, Plan, PutManifest, merged_list
+from replicator.registry import Upload
+from replicator.telemetry import tracer
+from replicator.transfer.lease import Lease
+from replicator.transfer.route import Route
+
+BLOBS_AT_ONCE = 4
+REFERRERS_TRIES = 4
+
+
+@dataclass
+class Moved:
+    """What a job moved, for the metrics."""
+
+    size_bytes: int = 0
+    copied: int = 0
+    mounted: int = 0
+    present: int = 0
+
+    def add(self, other: "Moved") -> None:
+        """Count `other` in."""
+        self.size_bytes += other.size_bytes
+        self.copied += other.copied
+        self.mounted += other.mounted
+        self.present += other.present
+
+
+@dataclass
+class Writer:
+    """Carries out plans of one job. It checks the lease before every write that counts."""
+
+    route: Route
+    lease: Lease
+    moved: Moved = field(default_factory=Moved)
+    wrote: bool = False
+
+    def carry_out(self, plan: Plan) -> None:
+        """Afterwards the destination holds everything that the plan names.
+
+        A destination may take a mount, or call a blob present, and miss it all the same when the manifest comes
+        (garbage collection, eventual consistency): then every blob is sent once more, without trust.
+        """
+        self._copy_blobs(plan.blobs)
+        for repaired in (False, True):
+            try:
+                self._write(plan)
+            except MissingContent:
+                if repaired:
+                    raise
+                self._send_again(plan.blobs)
+            else:
+                break
+        digests = [step.blob.digest for step in plan.blobs]
+        manifests = [step.manifest.digest for step in plan.writes if isinstance(step, PutManifest)]
+        self.route.fleet.remember(self.route.job.destination, self.route.target, [*digests, *manifests])
+
+    def _write(self, plan: Plan) -> None:
+        for step in plan.writes:
+            self.lease.check()
+            self.wrote = True
+            with tracer.start_as_current_span(
+                "replicator.write", attributes={"oci.reference": step.reference}
+            ):
+                if isinstance(step, PutManifest):
+                    self.route.destination.put_manifest(self.route.target, step.reference, step.manifest)
+                else:
+                    self._list_referrers(step)
+
+    def _copy_blobs(self, blobs: tuple[CopyBlob, ...]) -> None:
+        if len(blobs) < 2:
+            for step in blobs:
+                self.moved.add(self._copy_blob(step))
+            return
+        with ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob") as pool:
+            # Each thread needs a context of its own, or its spans would not belong to the job's trace.
+            running = [pool.submit(copy_context().run, self._copy_blob, step) for step in blobs]
+            try:
+                for future in running:
+                    self.moved.add(future.result())
+            finally:
+                for future in running:
+                    future.cancel()
+
+    def _copy_blob(self, step: CopyBlob) -> Moved:
+        route = self.route
+        self.lease.check()
+        with tracer.start_as_current_span("replicator.blob", attributes={"oci.digest": step.blob.digest}):
+            upload = route.destination.start_upload(
+                route.target, step.blob.digest, mount_from=step.mount_from
+            )
+            if upload is None:
+                return Moved(present=1) if step.mount_from == route.target else Moved(mounted=1)
+            return self._send(step.blob, upload)
+
+    def _send_again(self, blobs: tuple[CopyBlob, ...]) -> None:
+        for step in blobs:
+            self.route.fleet.misremembered(self.route.job.destination, step.blob.digest)
+            upload = self.route.destination.start_upload(self.route.target, step.blob.digest, mount_from=None)
+            if upload is not None:
+                self.moved.add(self._send(step.blob, upload))
+
+    def _send(self, blob: Descriptor, upload: Upload) -> Moved:
+        route = self.route
+        try:
+            with route.source.open_blob(route.job.repository, blob) as chunks:
+                guarded = self._guarded(chunks)
+                route.destination.finish_upload(upload, blob, guarded)
+        except (PermanentError, TemporaryError):
+            route.destination.cancel_upload(upload)
+            raise
+        return Moved(size_bytes=blob.size_bytes, copied=1)
+
+    def _guarded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.lease.check()
+            yield chunk
+
+    def _list_referrers(self, step: ListReferrers) -> None:
+        # Read, merge, write, and read again: another writer of the same tag may have overwritten ours in between.
+        destination, target = self.route.destination, self.route.target
+        for _ in range(REFERRERS_TRIES):
+            index = merged_list(destination.get_manifest(target, step.reference), step.referrers)
+            if index is None:
+                return
+            destination.put_manifest(target, step.reference, index)
+        raise TemporaryError(f"{self.route.end}: others keep changing the referrers tag {step.reference}")
