@@ -33,6 +33,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(TemporaryError, _temporary)
+    app.add_exception_handler(Exception, _bug)
     return Front(_Switch(Receiver(rules, record, bounds or Bounds()), app))
 
 
@@ -63,3 +64,8 @@ async def _invalid(_request: Request, exc: Exception) -> JSONResponse:
 
 async def _temporary(_request: Request, exc: Exception) -> JSONResponse:
     return JSONResponse({"error": str(exc)}, 503, {"Retry-After": "1"})
+
+
+async def _bug(_request: Request, _exc: Exception) -> JSONResponse:
+    # Starlette raises it again behind this answer, so `Front` logs it.
+    return JSONResponse({"error": "internal error"}, 500)
