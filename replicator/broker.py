@@ -1,0 +1,165 @@
+"""The broker: how Celery is set up here, and how the ledger's jobs are rung for.
+
+A message is a doorbell. It holds a job's id and nothing else, and it may get lost, doubled or late: whoever hears it
+asks the ledger. So nothing here waits, retries or keeps a result; the ledger decides what happens next, and when.
+"""
+
+import platform
+import ssl
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+import redis
+from celery import Celery
+from kombu.entity import Exchange, Queue
+from kombu.exceptions import OperationalError
+
+from replicator.errors import LedgerUnavailable
+
+TASK = "replicator.bring_in_line"
+"""The task that the workers offer; its one argument is a job's id."""
+
+WORKER_FLAGS = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--pool=prefork")
+"""Gossip and mingle break on reconnecting to Redis (celery issue 8030); the ledger's leases say who is alive."""
+
+_TLS_FILES = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+
+
+def queue_name(destination: str) -> str:
+    """The queue that holds the doorbells of a destination: each its own, so that one that hangs harms no other."""
+    return f"dst.{destination}"
+
+
+def make_app(redis_url: str, destinations: Iterable[str] = ()) -> Celery:
+    """The Celery app, with every setting it has, and the queues of `destinations`.
+
+    `redis_url` is what the ledger takes: `redis://`, `rediss://` or `unix://`. Nothing connects yet.
+    """
+    app = Celery("replicator", set_as_current=False)
+    app.conf.update(
+        broker_url=_broker_url(redis_url),
+        broker_use_ssl=_tls(redis_url),
+        broker_transport_options=_transport_options(),
+        task_queues=[_queue(destination) for destination in destinations],
+        **_TASK_SETTINGS,
+        **_WORKER_SETTINGS,
+    )
+    return app
+
+
+def add_queue(app: Celery, destination: str) -> None:
+    """Declares the destination's queue, so that it can be rung or consumed. A second time it does nothing."""
+    if queue_name(destination) not in app.amqp.queues:
+        app.amqp.queues.add(_queue(destination))
+
+
+class Bell:
+    """Rings for jobs. Thread-safe."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def ring(self, destination: str, job_ids: Iterable[str]) -> None:
+        """Sends one message for each job to the destination's queue.
+
+        Raises LedgerUnavailable if the broker does not take one; those before it, and perhaps it too, were sent. The
+        dispatcher need not care: what was not rung comes due again.
+        """
+        add_queue(self._app, destination)
+        try:
+            for job_id in job_ids:
+                self._app.send_task(TASK, args=(job_id,), queue=queue_name(destination), retry=False)
+        except (OperationalError, redis.RedisError, OSError) as exc:
+            raise LedgerUnavailable(
+                f"Redis did not take a doorbell for {destination}: {type(exc).__name__}"
+            ) from exc
+
+
+# Celery's Redis transport pops a message before it keeps a copy, so a message is never the record of anything. What
+# these settings must do: no second authority for retries, no hidden reservation behind a long copy, no unread queue.
+_TASK_SETTINGS: dict[str, Any] = {
+    "task_serializer": "json",
+    "accept_content": ["json"],
+    "result_accept_content": ["json"],
+    "event_serializer": "json",
+    "result_backend": None,
+    "task_ignore_result": True,
+    "task_acks_late": True,
+    "task_acks_on_failure": True,
+    "task_acks_on_timeout": True,
+    # True would run a task that kills its worker again at once, for ever.
+    "task_reject_on_worker_lost": False,
+    "task_retry_on_worker_lost": False,
+    "task_publish_retry": False,
+    # A misspelt name must not make a queue that nobody reads.
+    "task_create_missing_queues": False,
+    # The last resort: the lease check and the client's timeouts act long before.
+    "task_soft_time_limit": 3300,
+    "task_time_limit": 3600,
+}
+
+_WORKER_SETTINGS: dict[str, Any] = {
+    "worker_prefetch_multiplier": 1,
+    "worker_soft_shutdown_timeout": 25.0,
+    "worker_max_tasks_per_child": 500,
+    "worker_max_memory_per_child": 400_000,
+    # Whoever may publish could stop every worker.
+    "worker_enable_remote_control": False,
+    "worker_send_task_events": False,
+    "worker_hijack_root_logger": False,
+    # True leaves the message of the cancelled task unacknowledged for the whole visibility timeout.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_eta_task_limit": 100,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # Otherwise a Redis that is out of memory ends the worker.
+    "broker_channel_error_retry": True,
+}
+
+
+def _queue(destination: str) -> Queue:
+    name = queue_name(destination)
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
+
+
+def _transport_options() -> dict[str, Any]:
+    return {
+        # Longer than the hard time limit, or a long task is delivered again and again.
+        "visibility_timeout": 4200,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        # Without these a frozen Redis blocks for ever.
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        # For how long a publisher tries to connect; its loop comes again.
+        "connect_retries_timeout": 1,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+        # After a timeout the message may be there: doubling it is the dispatcher's choice.
+        "retry_on_timeout": False,
+        "client_name": f"replicator-{platform.node()}",
+    }
+
+
+def _broker_url(redis_url: str) -> str:
+    """kombu's spelling of a URL of redis-py: another scheme for sockets, and TLS files are settings of their own."""
+    url = urlsplit(redis_url)
+    query = dict(parse_qsl(url.query))
+    login, _, host = url.netloc.rpartition("@")
+    if not login and "password" in query:
+        login = f"{quote(query.get('username', ''), safe='')}:{quote(query['password'], safe='')}"
+    place = f"{login}@{host}" if login else host
+    database = query.get("db", "0")
+    if url.scheme == "unix":
+        return f"redis+socket://{place}{url.path}?virtual_host={database}"
+    return urlunsplit((url.scheme, place, url.path.strip("/") or database, "", ""))
+
+
+def _tls(redis_url: str) -> dict[str, Any] | None:
+    url = urlsplit(redis_url)
+    if url.scheme != "rediss":
+        return None
+    # kombu's default for rediss:// is to verify nothing.
+    files = {name: value for name, value in parse_qsl(url.query) if name in _TLS_FILES}
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **files}
