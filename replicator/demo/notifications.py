@@ -23,6 +23,7 @@ EVENTS_TYPE = "application/vnd.docker.distribution.events.v1+json"
 _TIMEOUT_S = 5.0
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_INSTANCE = str(uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +40,15 @@ class Notifier:
     def __init__(self, endpoints: Sequence[Endpoint] = ()) -> None:
         self._couriers = [_Courier(endpoint) for endpoint in endpoints]
 
-    def tell(self, request: Request, action: str, target: Mapping[str, object], *, actor: str) -> None:
-        """Queue an event for every endpoint."""
-        if not self._couriers:
-            return
-        body = json.dumps({"events": [_event(request, action, target, actor)]}).encode()
-        for courier in self._couriers:
-            courier.bodies.put(body)
+    def tell(
+        self, request: Request, action: str, targets: Sequence[Mapping[str, object]], *, actor: str
+    ) -> None:
+        """Queue an event about each target of one request, for every endpoint."""
+        about = _about(request, actor)
+        for target in targets:
+            body = json.dumps({"events": [_event(action, target, about)]}).encode()
+            for courier in self._couriers:
+                courier.bodies.put(body)
 
     def close(self) -> None:
         """Stop; events that were not taken yet are lost."""
@@ -58,25 +61,24 @@ class Notifier:
         return sum(courier.bodies.qsize() for courier in self._couriers)
 
 
-def _event(request: Request, action: str, target: Mapping[str, object], actor: str) -> dict[str, object]:
+def _about(request: Request, actor: str) -> dict[str, object]:
+    host = request.header("host")
     return {
-        "id": str(uuid.uuid4()),
-        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-        "action": action,
-        "target": target,
         "request": {
             "id": str(uuid.uuid4()),
             "addr": "",
-            "host": request.header("host"),
+            "host": host,
             "method": request.method,
             "useragent": request.header("user-agent"),
         },
         "actor": {"name": actor} if actor else {},
-        "source": {"addr": request.header("host"), "instanceID": _INSTANCE},
+        "source": {"addr": host, "instanceID": _INSTANCE},
     }
 
 
-_INSTANCE = str(uuid.uuid4())
+def _event(action: str, target: Mapping[str, object], about: Mapping[str, object]) -> dict[str, object]:
+    timestamp = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return {"id": str(uuid.uuid4()), "timestamp": timestamp, "action": action, "target": target, **about}
 
 
 class _Courier:
