@@ -204,6 +204,13 @@ EVENTS = Counter(
 )
 
 
+def observe_request(registry: str, method: str, status: int, seconds: float) -> None:
+    """Count one request to a registry; `status` 0 stands for no answer."""
+    labels = (registry, method, str(status))
+    REGISTRY_REQUESTS.labels(*labels).inc()
+    REGISTRY_REQUEST_SECONDS.labels(*labels).observe(seconds)
+
+
 class _Joined(Collector):
     """What several collectors have, as one: prometheus_client cannot nest registries."""
 

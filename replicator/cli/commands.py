@@ -1,0 +1,124 @@
+"""The commands of `replicator`: what each takes, and how it ends. Exit status: 0 done, 1 error, 130 interrupted."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replicator import __version__
+from replicator.cli import reports, roles
+from replicator.errors import ReplicatorError
+from replicator.settings import Settings
+
+app = typer.Typer(
+    name="replicator",
+    help="Keeps container registries in several regions in line with each other.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Rules = Annotated[
+    Path | None,
+    typer.Option("--rules", help="Directory of the rule files. [REPLICATOR_RULES, default: rules]"),
+]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Directory that `up` keeps its data in. [REPLICATOR_DATA]")
+]
+Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. [REPLICATOR_HOST]")]
+Port = Annotated[
+    int | None, typer.Option("--port", help="Port to listen on. [REPLICATOR_PORT, default: 8080]")
+]
+MetricsPort = Annotated[int | None, typer.Option("--metrics-port", help="Port to serve /metrics on.")]
+AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Directory = Annotated[Path | None, typer.Argument(help="Directory of the rule files. [REPLICATOR_RULES]")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"replicator {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Keeps container registries in several regions in line with each other."""
+
+
+@app.command()
+def up(rules: Rules = None, data: Data = None, host: Host = None, port: Port = None) -> None:
+    """Run everything on this machine: receiver, scheduler, worker, and a Redis of its own."""
+    roles.up(Settings.load(rules=rules, data=data, host=host, port=port))
+
+
+@app.command()
+def serve(rules: Rules = None, data: Data = None, host: Host = None, port: Port = None) -> None:
+    """Run the receiver and the API."""
+    roles.serve(Settings.load(rules=rules, data=data, host=host, port=port))
+
+
+@app.command()
+def worker(
+    destinations: Annotated[
+        str, typer.Option("--destinations", help="Serve only these destinations, comma-separated.")
+    ] = "",
+    concurrency: Annotated[int | None, typer.Option("--concurrency", help="Jobs at once.")] = None,
+    rules: Rules = None,
+    data: Data = None,
+    metrics_port: MetricsPort = None,
+) -> None:
+    """Run a worker, which copies."""
+    settings = Settings.load(rules=rules, data=data, concurrency=concurrency, metrics_port=metrics_port)
+    roles.worker(settings, destinations)
+
+
+@app.command()
+def scheduler(rules: Rules = None, data: Data = None, metrics_port: MetricsPort = None) -> None:
+    """Run the scheduler, which turns notifications into jobs and hands them to the workers."""
+    roles.scheduler(Settings.load(rules=rules, data=data, metrics_port=metrics_port))
+
+
+@app.command()
+def check(directory: Directory = None) -> None:
+    """Load the rule files and print every mistake, with its place."""
+    raise typer.Exit(reports.check(Settings.load(rules=directory)))
+
+
+@app.command()
+def explain(
+    reference: Annotated[str, typer.Argument(metavar="REGISTRY/REPOSITORY:TAG")],
+    rules: Rules = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Say which rules take a reference, where it would land, and the clause that decided."""
+    reports.explain(Settings.load(rules=rules), reference, as_json=as_json)
+
+
+@app.command()
+def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> None:
+    """Show lag, pending jobs and failures for every rule and destination."""
+    reports.status(Settings.load(rules=rules, data=data), as_json=as_json)
+
+
+def main() -> None:
+    """Run the command line. An error of ours is one clear line; a traceback only with `--debug`."""
+    try:
+        app()
+    except ReplicatorError as exc:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"error: {exc}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`). Python would complain about it once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,110 @@
+"""The commands that look: `check`, `explain`, `status`. They print, as text or as JSON, and change nothing."""
+
+import dataclasses
+import json
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from replicator.errors import ConfigError
+from replicator.ledger import Lane
+from replicator.oci import Repository, Tag
+from replicator.rulefiles import RulesError, load
+from replicator.rules.explain import Landing, Verdict
+from replicator.rules.explain import explain as verdicts
+from replicator.runtime import Runtime
+from replicator.settings import Settings, environment
+
+
+def check(settings: Settings) -> int:
+    """Print every mistake and warning of the rule files; 1 if there is a mistake."""
+    try:
+        loaded = load(settings.rules, environment())
+    except RulesError as exc:
+        for problem in exc.problems:
+            typer.echo(problem)
+        count = len(exc.problems)
+        typer.echo(f"{count} mistake{'s' if count > 1 else ''} in {settings.rules}", err=True)
+        return 1
+    for warning in loaded.warnings:
+        typer.echo(f"{warning} (warning)")
+    typer.echo(
+        f"{settings.rules}: {len(loaded.rules.rules)} rules, {len(loaded.rules.registries)} registries: ok"
+    )
+    return 0
+
+
+def explain(settings: Settings, reference: str, *, as_json: bool) -> None:
+    """Print what every rule makes of `reference`. Raises ConfigError if it is none, or its registry is unknown."""
+    rules = load(settings.rules, environment()).rules
+    registry, repository, tag = _split(reference, known=list(rules.registries))
+    found = verdicts(rules, registry, repository, tag)
+    if as_json:
+        typer.echo(json.dumps([dataclasses.asdict(verdict) for verdict in found], indent=2))
+        return
+    for verdict in found:
+        _print_verdict(verdict)
+    if not found:
+        typer.echo("there are no rules")
+
+
+def status(settings: Settings, *, as_json: bool) -> None:
+    """Print lag, pending jobs and failures of every enabled rule and destination."""
+    runtime = Runtime(settings)
+    view = runtime.ledger.view
+    lanes = [(rule.name, rule.source, there.registry) for rule, there in runtime.rules.lanes]
+    found = view.lanes([(rule, destination) for rule, _, destination in lanes])
+    now = view.now()
+    rows = [(*lane, found[lane[0], lane[2]]) for lane in lanes]
+    if as_json:
+        typer.echo(json.dumps([_as_json(*row, now=now) for row in rows], indent=2))
+        return
+    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", box=None)
+    for rule, source, destination, lane in rows:
+        counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
+        table.add_row(rule, source, destination, _lag(lane, now), *counts)
+    Console().print(table)
+
+
+def _split(reference: str, *, known: list[str]) -> tuple[str, Repository, Tag | None]:
+    registry = next((name for name in known if reference.startswith(f"{name}/")), None)
+    if registry is None:
+        raise ConfigError(
+            f"{reference}: begins with no configured registry ({', '.join(sorted(known)) or 'none'})"
+        )
+    name, colon, tag = reference.removeprefix(f"{registry}/").partition(":")
+    try:
+        return registry, Repository(name), Tag(tag) if colon else None
+    except ValueError as exc:
+        raise ConfigError(f"{reference}: {exc}") from exc
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    typer.echo(f"{verdict.rule}: {'takes it' if verdict.taken else 'leaves it'} ({verdict.clause})")
+    for landing in verdict.landings:
+        typer.echo(f"  -> {_where(landing)}")
+    for clause in verdict.later:
+        typer.echo(f"  judged when the job runs: {clause}")
+
+
+def _where(landing: Landing) -> str:
+    if landing.repository is None:
+        return f"{landing.destination}: {landing.problem}"
+    return f"{landing.destination}/{landing.repository}"
+
+
+def _lag(lane: Lane, now: float) -> str:
+    return f"{max(0.0, now - lane.oldest_since):.1f} s" if lane.oldest_since is not None else "0 s"
+
+
+def _as_json(rule: str, source: str, destination: str, lane: Lane, *, now: float) -> dict[str, object]:
+    return {
+        "rule": rule,
+        "source": source,
+        "destination": destination,
+        "lag_seconds": max(0.0, now - lane.oldest_since) if lane.oldest_since is not None else 0.0,
+        "pending": lane.pending,
+        "failed": lane.failed,
+        "blocked": lane.blocked,
+    }

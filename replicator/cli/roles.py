@@ -1,0 +1,79 @@
+"""The commands that run: `up` and its single roles."""
+
+import functools
+import os
+import signal
+import sys
+import tempfile
+
+import typer
+
+from replicator.cli.tree import children, make_token
+from replicator.ledger import connect_async, record
+from replicator.runtime import Runtime, api_token
+from replicator.settings import Settings
+from replicator.supervisor import Supervisor
+from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
+from replicator.web.app import create_app
+from replicator.web.receiver import Bounds
+from replicator.web.server import serve as serve_http
+
+
+def up(settings: Settings) -> None:
+    """Run the whole tree until SIGINT or SIGTERM. Raises ConfigError if it does not come up within 30 s."""
+    setup_logging(settings.log_level, settings.log_format)
+    _ = Runtime(settings).book  # mistakes in the rules are told before anything starts
+    supervisor = Supervisor(settings.data, children(settings))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    supervisor.start()
+    typer.echo(f"replicator is ready on http://{settings.host}:{settings.port}")
+    if settings.read_api_token() is None:
+        typer.echo(f"API token: {make_token(settings.data)}")
+    try:
+        supervisor.watch()
+    finally:
+        supervisor.shut_down()
+
+
+def serve(settings: Settings) -> None:
+    """Run the receiver until SIGINT or SIGTERM."""
+    setup_logging(settings.log_level, settings.log_format)
+    token = api_token(settings)
+    runtime = Runtime(settings)
+    setup_tracing("receiver", settings.trace_exporter)
+    app = create_app(
+        rules=runtime.book,
+        ledger=runtime.ledger,
+        record=functools.partial(record, connect_async(runtime.redis_url)),
+        token=token,
+        bounds=Bounds(settings.webhook_limit_bytes, settings.webhook_timeout_s),
+    )
+    serve_http(app, settings.host, settings.port)
+    shutdown_tracing()
+
+
+def worker(settings: Settings, destinations: str) -> None:
+    """Become the worker process."""
+    _become("worker", settings, "--destinations", destinations)
+
+
+def scheduler(settings: Settings) -> None:
+    """Become the scheduler process."""
+    _become("scheduler", settings)
+
+
+def _become(role: str, settings: Settings, *arguments: str) -> None:
+    # The roles live in a package that this one never imports, and Celery reads REMAP_SIGTERM when it is imported.
+    environment = {
+        "REPLICATOR_RULES": str(settings.rules),
+        "REPLICATOR_DATA": str(settings.data),
+        "REPLICATOR_CONCURRENCY": str(settings.concurrency),
+        "REMAP_SIGTERM": "SIGQUIT",
+    }
+    if settings.metrics_port is not None:
+        environment["REPLICATOR_METRICS_PORT"] = str(settings.metrics_port)
+        # The pool's children count for themselves; what the port shows is the sum.
+        environment["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="replicator-metrics-")
+    command = [sys.executable, "-m", "workers", role, *arguments]
+    os.execve(sys.executable, command, {**os.environ, **environment})  # noqa: S606 - our own module

@@ -1,0 +1,93 @@
+"""`replicator up`: which processes make up the tree, and what they need on disk."""
+
+import http.client
+import secrets
+import shutil
+import sys
+from pathlib import Path
+
+from replicator.embedded import server_command
+from replicator.errors import ReplicatorError
+from replicator.ledger import Ledger
+from replicator.runtime import embedded_socket, redis_url
+from replicator.settings import Settings
+from replicator.supervisor import Child
+
+
+def make_token(data: Path) -> Path:
+    """The file with the API token of `data`, made if it is not there; only its owner can read it."""
+    path = (data / "api-token").resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+    return path
+
+
+def children(settings: Settings) -> list[Child]:
+    """The processes of `up`, in the order in which they start."""
+    metrics = settings.data.resolve() / "metrics"
+    # Counters begin anew with the tree; all its processes share them.
+    shutil.rmtree(metrics, ignore_errors=True)
+    metrics.mkdir(parents=True)
+    environment = {
+        "REPLICATOR_DATA": str(settings.data.resolve()),
+        "REPLICATOR_RULES": str(settings.rules.resolve()),
+        "REPLICATOR_HOST": settings.host,
+        "REPLICATOR_PORT": str(settings.port),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+    }
+    if settings.read_api_token() is None:
+        environment["REPLICATOR_API_TOKEN_FILE"] = str(make_token(settings.data))
+    url = redis_url(settings)
+    tree = [
+        Child(
+            "receiver",
+            [sys.executable, "-m", "replicator", "serve"],
+            is_ready=lambda: _answers(settings),
+            environment=environment,
+        ),
+        Child("scheduler", [sys.executable, "-m", "workers", "scheduler"], environment=environment),
+        Child(
+            "worker",
+            [sys.executable, "-m", "workers", "worker"],
+            is_ready=lambda: _has_workers(url),
+            environment={**environment, "REMAP_SIGTERM": "SIGQUIT"},
+        ),
+    ]
+    if settings.redis_url is None:
+        command = server_command(settings.data, embedded_socket(settings.data))
+        tree.insert(0, Child("redis", command, is_ready=lambda: _pings(url), gentle=True))
+    return tree
+
+
+def _pings(url: str) -> bool:
+    ledger = Ledger.connect(url)
+    try:
+        ledger.ping()
+    except ReplicatorError:
+        return False
+    finally:
+        ledger.close()
+    return True
+
+
+def _has_workers(url: str) -> bool:
+    ledger = Ledger.connect(url)
+    try:
+        return ledger.slots() > 0
+    except ReplicatorError:
+        return False
+    finally:
+        ledger.close()
+
+
+def _answers(settings: Settings) -> bool:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,107 @@
+"""The composition root: from settings to a ledger, rules and registry clients that work together.
+
+Every process builds one `Runtime` for itself; nothing else in the package builds these parts.
+"""
+
+import hashlib
+import tempfile
+import threading
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from replicator.broker import Bell, make_app
+from replicator.errors import ConfigError, PermanentError
+from replicator.ledger import Ledger
+from replicator.registry import RegistryClient, connect
+from replicator.rulefiles import RuleBook
+from replicator.rules import Registry, RuleSet
+from replicator.settings import Settings, environment
+from replicator.telemetry import observe_request
+from replicator.transfer import Tools
+
+_SOCKET_PATH_LIMIT = 100
+"""The kernel's limit is 108 bytes, and Redis writes a temporary name beside it."""
+
+
+def embedded_socket(data: Path) -> Path:
+    """Where the Redis that `up` runs on `data` listens: below `data`, unless that path is too long for a socket."""
+    path = data.resolve() / "redis.sock"
+    if len(str(path).encode()) <= _SOCKET_PATH_LIMIT:
+        return path
+    name = hashlib.sha256(str(path).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"replicator-{name}" / "redis.sock"
+
+
+def redis_url(settings: Settings) -> str:
+    """The Redis that was configured, or else the one that `up` runs on the same data directory."""
+    if settings.redis_url:
+        return settings.redis_url.get_secret_value()
+    return f"unix://{embedded_socket(settings.data)}"
+
+
+class Runtime:
+    """The parts of one process, each built when it is first asked for."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.redis_url = redis_url(settings)
+        self._clients: dict[str, tuple[Registry, RegistryClient]] = {}
+        self._lock = threading.Lock()
+
+    @cached_property
+    def book(self) -> RuleBook:
+        """The rule files. The first use raises RulesError if they are wrong; later revisions may be."""
+        return RuleBook(self.settings.rules, environment())
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger in Redis."""
+        return Ledger.connect(
+            self.redis_url, lease_s=self.settings.lease_s, redispatch_s=self.settings.redispatch_s
+        )
+
+    @cached_property
+    def bell(self) -> Bell:
+        """What rings the workers."""
+        return Bell(make_app(self.redis_url))
+
+    @property
+    def rules(self) -> RuleSet:
+        """The rules in force."""
+        return self.book.current
+
+    @property
+    def tools(self) -> Tools:
+        """What a worker needs to run jobs."""
+        return Tools(self.ledger, lambda: self.rules, self.client, self.settings.lease_s)
+
+    def client(self, name: str) -> RegistryClient:
+        """The client of the registry that the rules name so; a changed registry gets a new one."""
+        registry = self.rules.registries.get(name)
+        if registry is None:
+            raise PermanentError(f"no rule file describes the registry {name}")
+        with self._lock:
+            known = self._clients.get(name)
+            if known and known[0] == registry:
+                return known[1]
+            client = connect(registry, observe=observe_request)
+            self._clients[name] = (registry, client)
+        return client
+
+    def close(self) -> None:
+        """Close every connection that this process opened."""
+        for _, client in self._clients.values():
+            client.close()
+        self.ledger.close()
+
+
+def api_token(settings: Settings) -> SecretStr:
+    """The API's bearer token. Raises ConfigError if none is configured."""
+    token = settings.read_api_token()
+    if token is None:
+        raise ConfigError(
+            "REPLICATOR_API_TOKEN (or REPLICATOR_API_TOKEN_FILE) must be set: the API needs a token"
+        )
+    return token

@@ -1,0 +1,187 @@
+"""A process tree on one machine: started in order, restarted when a part dies, taken over when its head was killed.
+
+Every child holds a lock file in the data directory: it inherits the open file, so that the lock lives exactly as long
+as the child, whatever became of us. A lock that cannot be taken names, in its file, the process to end first.
+"""
+
+import fcntl
+import logging
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from io import TextIOWrapper
+from pathlib import Path
+
+from replicator.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+RESTART_PAUSE_S = 0.5
+"""Between the deaths of a child that does not live for `STEADY_S` the pause doubles, up to ten seconds."""
+RESTART_PAUSE_CAP_S = 10.0
+STEADY_S = 10.0
+TAKE_OVER_S = 10.0
+
+
+@dataclass
+class Child:
+    """One process of the tree. `is_ready` tells when those that come after it may start."""
+
+    name: str
+    command: Sequence[str]
+    is_ready: Callable[[], bool] = lambda: True
+    environment: Mapping[str, str] = field(default_factory=dict)
+    gentle: bool = False
+    """It is asked to end, not killed, when a new tree takes over what an old one left."""
+
+
+class Supervisor:
+    """Runs children until told to stop. The order of `children` is the order of starting; they stop the other way."""
+
+    def __init__(self, data: Path, children: Sequence[Child], *, grace_s: float = 30.0) -> None:
+        self._directory = data / "run"
+        self._children = children
+        self._grace_s = grace_s
+        self._running: dict[str, _Running] = {}
+        self._stop = threading.Event()
+        self._own_lock: TextIOWrapper | None = None
+
+    def stop(self) -> None:
+        """Make `watch` return. May be called from a signal handler or another thread."""
+        self._stop.set()
+
+    def start(self, *, deadline_s: float = 30.0) -> None:
+        """Start every child and wait until it is ready.
+
+        Children of a tree whose head was killed are ended first. Raises ConfigError if another tree lives on the same
+        data, or a child ends or is not ready in time; then nothing of ours is left running.
+        """
+        self._directory.mkdir(parents=True, exist_ok=True)
+        self._own_lock = self._lock_alone()
+        deadline = time.monotonic() + deadline_s
+        try:
+            for child in self._children:
+                self._take_over(child)
+            for child in self._children:
+                self._running[child.name] = self._spawn(child)
+                self._await_ready(child, deadline)
+        except BaseException:
+            self.shut_down()
+            raise
+
+    def watch(self) -> None:
+        """Restart children that die, until `stop`."""
+        while not self._stop.wait(POLL_S):
+            for child in self._children:
+                running = self._running[child.name]
+                if running.process.poll() is not None:
+                    self._restart(child, running)
+
+    def shut_down(self) -> None:
+        """End every child, the last one first; one that does not end within its grace is killed."""
+        self._stop.set()
+        for child in reversed(self._children):
+            running = self._running.pop(child.name, None)
+            if running:
+                running.end(self._grace_s)
+        if self._own_lock:
+            self._own_lock.close()
+
+    def _await_ready(self, child: Child, deadline: float) -> None:
+        process = self._running[child.name].process
+        while not child.is_ready():
+            if process.poll() is not None:
+                raise ConfigError(f"{child.name} ended with status {process.returncode} before it was ready")
+            if time.monotonic() > deadline:
+                raise ConfigError(f"{child.name} was not ready in time")
+            if self._stop.wait(POLL_S / 4):
+                raise ConfigError("stopped before everything was ready")
+
+    def _spawn(self, child: Child, *, pause_s: float = RESTART_PAUSE_S) -> "_Running":
+        lock = _try_lock(self._directory / f"{child.name}.lock")
+        if lock is None:
+            raise ConfigError(f"{child.name} of an earlier run does not end")
+        with lock:
+            process = subprocess.Popen(  # noqa: S603 - our own commands
+                child.command, env={**os.environ, **child.environment}, pass_fds=(lock.fileno(),)
+            )
+            lock.truncate(0)
+            lock.write(str(process.pid))
+        return _Running(process, time.monotonic(), pause_s)
+
+    def _restart(self, child: Child, running: "_Running") -> None:
+        lived_s = time.monotonic() - running.started
+        pause_s = RESTART_PAUSE_S if lived_s > STEADY_S else min(running.pause_s * 2, RESTART_PAUSE_CAP_S)
+        log.warning(
+            "child died",
+            extra={"child": child.name, "status": running.process.returncode, "restart_in_s": pause_s},
+        )
+        if self._stop.wait(pause_s if lived_s <= STEADY_S else RESTART_PAUSE_S):
+            return
+        self._take_over(child)
+        self._running[child.name] = self._spawn(child, pause_s=pause_s)
+
+    def _take_over(self, child: Child) -> None:
+        """End what holds the child's lock: a process that outlived the tree that it belonged to."""
+        path = self._directory / f"{child.name}.lock"
+        deadline = time.monotonic() + TAKE_OVER_S
+        number = signal.SIGTERM if child.gentle else signal.SIGKILL
+        while (lock := _try_lock(path)) is None:
+            pid = path.read_text(encoding="ascii").strip()
+            late = time.monotonic() > deadline - TAKE_OVER_S / 2
+            if pid.isdigit():
+                log.info("ending a process of an earlier run", extra={"child": child.name, "pid": int(pid)})
+                _kill(int(pid), signal.SIGKILL if late else number)
+            if time.monotonic() > deadline:
+                raise ConfigError(f"{child.name} of an earlier run (pid {pid}) does not end")
+            time.sleep(POLL_S)
+        lock.close()
+
+    def _lock_alone(self) -> TextIOWrapper:
+        path = self._directory / "up.lock"
+        lock = _try_lock(path)
+        if lock is None:
+            pid = path.read_text(encoding="ascii").strip()
+            raise ConfigError(f"another `replicator up` (pid {pid}) runs on {self._directory.parent}")
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        return lock
+
+
+@dataclass
+class _Running:
+    process: subprocess.Popen[bytes]
+    started: float
+    pause_s: float
+
+    def end(self, grace_s: float) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.wait()
+
+
+def _try_lock(path: Path) -> TextIOWrapper | None:
+    lock = path.open("a+", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
+
+
+def _kill(pid: int, number: signal.Signals) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return

@@ -1,0 +1,82 @@
+"""The worker process: Celery's prefork pool, consuming a queue for every destination, new ones included."""
+
+import logging
+import platform
+from collections.abc import Iterable
+
+from celery import Celery, bootsteps
+from celery.signals import worker_process_init, worker_process_shutdown
+from celery.worker.consumer import Consumer
+
+from replicator.broker import WORKER_FLAGS, add_queue, make_app, queue_name
+from replicator.errors import ReplicatorError
+from replicator.runtime import Runtime
+from replicator.settings import Settings
+from replicator.telemetry import setup_tracing, shutdown_tracing
+from workers.tasks import offer
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+"""How often the worker looks for new destinations and says that it lives."""
+
+
+class Worker:
+    """One worker process and its children. Each child builds a runtime of its own, after the fork."""
+
+    def __init__(self, settings: Settings, destinations: Iterable[str]) -> None:
+        self.settings = settings
+        self.only = frozenset(destinations)
+        self.runtime = Runtime(settings)
+        self.name = f"{platform.node()}-{id(self):x}"
+        self.app: Celery = make_app(self.runtime.redis_url, self.destinations())
+        self.app.steps["consumer"].add(Beat)
+        self.app.replicator_worker = self
+        offer(self.app, lambda: self.runtime.tools)
+        worker_process_init.connect(self._child_begins, weak=False)
+        worker_process_shutdown.connect(_child_ends, weak=False)
+
+    def destinations(self) -> list[str]:
+        """The destinations that this worker serves now."""
+        return [name for name in self.runtime.rules.destinations if not self.only or name in self.only]
+
+    def run(self) -> None:
+        """Work until a signal ends it."""
+        arguments = [
+            "worker",
+            f"--concurrency={self.settings.concurrency}",
+            *WORKER_FLAGS,
+            "--loglevel=WARNING",
+        ]
+        self.app.worker_main(arguments)
+
+    def _child_begins(self, **_: object) -> None:
+        self.runtime = Runtime(self.settings)
+        setup_tracing("worker", self.settings.trace_exporter)
+
+
+def _child_ends(**_: object) -> None:
+    shutdown_tracing()
+
+
+class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Runs in the consumer's own event loop: consumes new destinations' queues, and counts this worker's slots."""
+
+    requires = {"celery.worker.consumer.tasks:Tasks"}  # noqa: RUF012 - Celery reads a plain set here
+
+    def start(self, consumer: Consumer) -> None:
+        """Begin to beat."""
+        consumer.timer.call_repeatedly(BEAT_S, self._beat, (consumer,))
+        self._beat(consumer)
+
+    def _beat(self, consumer: Consumer) -> None:
+        worker: Worker = consumer.app.replicator_worker
+        for name in worker.destinations():
+            add_queue(consumer.app, name)
+            if not consumer.task_consumer.consuming_from(queue_name(name)):
+                log.info("serving destination", extra={"destination": name})
+                consumer.add_task_queue(queue_name(name))
+        try:
+            worker.runtime.ledger.heartbeat(worker.name, worker.settings.concurrency)
+        except ReplicatorError as exc:
+            log.warning("no heartbeat", extra={"why": str(exc)})

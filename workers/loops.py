@@ -1,0 +1,88 @@
+"""The scheduler's two loops. Both keep nothing in memory, so that any number of schedulers may run side by side.
+
+router       inbox → jobs
+dispatcher   due jobs → doorbells, within each destination's share of the workers
+"""
+
+import logging
+import platform
+import threading
+import uuid
+from collections.abc import Callable
+
+from replicator.errors import ReplicatorError
+from replicator.intake import take_in
+from replicator.jobs import jobs_at_once
+from replicator.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.5
+"""The longest time between two looks at the ledger when nothing wakes us."""
+PAUSE_AFTER_FAILURE_S = 0.5
+
+
+def run_scheduler(runtime: Runtime, stop: threading.Event) -> None:
+    """Route and dispatch until `stop` is set."""
+    threads = [
+        threading.Thread(target=_forever, args=(step, stop), name=step.__name__)
+        for step in (_router(runtime), _dispatcher(runtime))
+    ]
+    for thread in threads:
+        thread.start()
+    stop.wait()
+    for thread in threads:
+        thread.join()
+
+
+def _forever(step: Callable[[], None], stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            step()
+        except ReplicatorError as exc:
+            log.warning("loop waits", extra={"loop": step.__name__, "why": str(exc)})
+            stop.wait(PAUSE_AFTER_FAILURE_S)
+        except Exception:
+            log.exception("loop broke", extra={"loop": step.__name__})
+            stop.wait(PAUSE_AFTER_FAILURE_S)
+
+
+def _router(runtime: Runtime) -> Callable[[], None]:
+    inbox = runtime.ledger.inbox(f"{platform.node()}-{uuid.uuid4().hex[:8]}")
+
+    def route() -> None:
+        for notification in inbox.read(block_s=POLL_S):
+            try:
+                take_in(notification, rules=runtime.rules, ledger=runtime.ledger, inbox=inbox)
+            except ReplicatorError:
+                raise
+            except Exception as exc:
+                # A bug of ours must not stand in the way of every later event: the body is kept, and visible.
+                log.exception("notification broke the router", extra={"notification": notification.id})
+                inbox.bury(notification, f"internal error: {type(exc).__name__}")
+
+    return route
+
+
+def _dispatcher(runtime: Runtime) -> Callable[[], None]:
+    ledger, fleet = runtime.ledger, runtime.ledger.fleet
+
+    def dispatch() -> None:
+        rules = runtime.rules
+        names = ledger.destinations() | set(rules.destinations)
+        slots = max(1, ledger.slots())
+        soonest = POLL_S
+        for name in sorted(names):
+            if fleet.is_down(name) or fleet.paused_for(name):
+                continue
+            registry = rules.registries.get(name)
+            limit = registry.limits.concurrency if registry else None
+            due = ledger.dispatch(name, jobs_at_once(slots, len(names), limit))
+            if due:
+                runtime.bell.ring(name, due)
+            next_due = ledger.next_due(name)
+            if next_due is not None and next_due > 0:
+                soonest = min(soonest, next_due)
+        ledger.wait(max(0.01, soonest))
+
+    return dispatch
