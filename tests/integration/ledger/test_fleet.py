@@ -1,0 +1,190 @@
+"""What the fleet knows: every fact comes back as it was told, and lasts as long as it should."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from replicator.ledger import Copied, Ledger, connect
+from replicator.oci import Digest, Repository, Tag
+from tests.integration.ledger.conftest import Server
+from tests.integration.ledger.kit import DIGEST, OTHER
+
+pytestmark = pytest.mark.integration
+
+HERE = Repository("mirror/api")
+TAG = Tag("v1")
+
+
+def copy(intent: Digest, **changes: object) -> Copied:
+    known = {"rule": "prod", "source": "eu", "repository": Repository("team/api"), "reference": Tag("v1")}
+    return Copied(**{**known, "intent": intent, "origins": ("eu", "localhost:5000")} | changes)  # type: ignore[arg-type]
+
+
+def test_an_intention_is_known_before_it_is_verified(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+
+    found = ledger.fleet.copied("us", HERE, TAG)
+
+    assert found
+    assert found.at == pytest.approx(ledger.view.now(), abs=2)
+    assert found == copy(DIGEST, at=found.at)
+
+
+def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+
+    ledger.fleet.intend("us", HERE, TAG, copy(OTHER, origins=()))
+
+    found = ledger.fleet.copied("us", HERE, TAG)
+    assert found
+    assert (found.digest, found.intent, found.origins) == (DIGEST, OTHER, ())
+
+
+def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+
+    ledger.fleet.confirm("us", HERE, TAG, OTHER)
+
+    found = ledger.fleet.copied("us", HERE, TAG)
+    assert found
+    assert (found.digest, found.intent, found.rule) == (OTHER, OTHER, "prod")
+
+
+def test_a_confirmation_alone_makes_nothing_ours(ledger: Ledger) -> None:
+    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+
+    assert ledger.fleet.copied("us", HERE, TAG) is None
+
+
+def test_all_copies_of_a_repository_are_listed(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+    ledger.fleet.intend("us", HERE, OTHER, copy(OTHER))
+    ledger.fleet.intend("us", Repository("other"), TAG, copy(OTHER))
+
+    found = ledger.fleet.copies("us", HERE)
+
+    assert {reference: record.intent for reference, record in found.items()} == {TAG: DIGEST, OTHER: OTHER}
+    assert isinstance(next(reference for reference in found if ":" in reference), Digest)
+    assert ledger.fleet.copies("ap", HERE) == {}
+
+
+def test_a_forgotten_copy_is_unknown(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+
+    ledger.fleet.forget("us", HERE, TAG)
+
+    assert ledger.fleet.copied("us", HERE, TAG) is None
+
+
+def test_a_record_of_a_later_release_is_read(server: Server, ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+    redis = connect(server.url)
+    key = f"replicator:copied:us|{HERE}"
+    record = json.loads(str(redis.hget(key, TAG)))
+    redis.hset(key, TAG, json.dumps(record | {"new": "field"}))
+
+    assert ledger.fleet.copied("us", HERE, TAG)
+
+
+def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
+    ledger.fleet.remember("us", Repository("old"), [DIGEST])
+    ledger.fleet.remember("us", HERE, [DIGEST, OTHER])
+    ledger.fleet.misremembered("us", OTHER)
+
+    assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
+    assert ledger.fleet.locations("ap", [DIGEST]) == {}
+    assert ledger.fleet.locations("us", []) == {}
+
+
+def test_where_blobs_are_is_forgotten_after_a_week(server: Server, ledger: Ledger) -> None:
+    ledger.fleet.remember("us", HERE, [DIGEST])
+
+    assert 6 * 86400 < connect(server.url).ttl(f"replicator:blob:us|{DIGEST}") <= 7 * 86400
+
+
+def test_a_capability_is_known_unknown_or_denied(ledger: Ledger) -> None:
+    ledger.fleet.learn("us", "referrers", True)
+    ledger.fleet.learn("us", "delete-tag", False)
+
+    assert ledger.fleet.capability("us", "referrers") is True
+    assert ledger.fleet.capability("us", "delete-tag") is False
+    assert ledger.fleet.capability("us", "mount") is None
+
+
+def test_an_announced_subject_is_expected_there_alone(ledger: Ledger) -> None:
+    ledger.fleet.expect_subject("us", HERE, DIGEST, 60)
+
+    assert ledger.fleet.subject_expected("us", HERE, DIGEST)
+    assert not ledger.fleet.subject_expected("us", HERE, OTHER)
+    assert not ledger.fleet.subject_expected("ap", HERE, DIGEST)
+
+
+def test_a_pause_only_ever_grows(ledger: Ledger) -> None:
+    assert ledger.fleet.paused_for("us") == 0
+
+    ledger.fleet.pause("us", 30)
+    ledger.fleet.pause("us", 5)
+    assert ledger.fleet.paused_for("us") == pytest.approx(30, abs=1)
+
+    ledger.fleet.pause("us", 60)
+    assert ledger.fleet.paused_for("us") == pytest.approx(60, abs=1)
+    assert ledger.fleet.paused_for("ap") == 0
+
+
+def test_a_registry_that_stays_away_is_tried_ever_less_often(server: Server, ledger: Ledger) -> None:
+    redis = connect(server.url)
+    waits = []
+    for _ in range(6):
+        ledger.fleet.mark_down("us")
+        down = ledger.fleet.is_down("us")
+        assert down
+        waits.append((down.count, round(down.wait_s)))
+        redis.hset("replicator:down:us", "until", "1000.0")
+        assert ledger.fleet.is_down("us") is None
+
+    assert waits == [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 15)]
+
+
+def test_many_reports_of_one_outage_count_once(ledger: Ledger) -> None:
+    for _ in range(8):
+        ledger.fleet.mark_down("us")
+
+    down = ledger.fleet.is_down("us")
+    assert down
+    assert down.count == 1
+    assert ledger.fleet.is_down("ap") is None
+
+
+def test_an_answer_ends_the_outage(ledger: Ledger) -> None:
+    ledger.fleet.mark_down("us")
+
+    ledger.fleet.mark_up("us")
+
+    assert ledger.fleet.is_down("us") is None
+
+
+def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        spent = list(pool.map(lambda _: ledger.fleet.spend_deletion("prod", "us", 3), range(12)))
+
+    assert spent.count(True) == 3
+    assert ledger.fleet.spend_deletion("prod", "ap", 3)
+    assert not ledger.fleet.spend_deletion("prod", "ap", 0)
+
+    redis = connect(server.url)
+    first = redis.zrange("replicator:deletions:prod|us", 0, 0)[0]
+    redis.zadd("replicator:deletions:prod|us", {first: ledger.view.now() - 3601})
+    assert ledger.fleet.spend_deletion("prod", "us", 3)
+    assert not ledger.fleet.spend_deletion("prod", "us", 3)
+
+
+def test_a_deletion_is_logged_with_the_bytes_of_the_manifest(server: Server, ledger: Ledger) -> None:
+    raw = b'{"schemaVersion": 2}\n\xff'
+
+    ledger.fleet.log_deletion("us", HERE, TAG, digest=DIGEST, manifest_raw=raw, media_type="application/json")
+
+    ((_, fields),) = connect(server.url).xrange("replicator:deleted")
+    assert fields["manifest"].encode("utf-8", "surrogateescape") == raw
+    assert (fields["repository"], fields["reference"], fields["digest"]) == (HERE, TAG, DIGEST)
