@@ -25,7 +25,14 @@ def create_app(
 ) -> ASGIApp:
     """The whole HTTP face. `record` puts a notification on disk (see `Record`); `token` opens the API."""
     app = FastAPI(
-        title="replicator", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", version="1"
+        title="replicator",
+        version="1",
+        openapi_url="/api/openapi.json",
+        # Their pages load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        # Spans and instruments are ours alone: FastAPI's would carry URLs, errors and client addresses.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.include_router(health_routes(rules=rules, ledger=ledger))
     app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=ledger)))

@@ -22,14 +22,13 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 1000
 KEEP_ALIVE_S = 5
-REQUEST_DEADLINE_S = 15.0
-"""More than the receiver's own limit for bodies, so that a slow sender hears 408 first."""
 SHUTDOWN_GRACE_S = 5
 
 
 class PunctualProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose requests must be wholly there within `REQUEST_DEADLINE_S` of the connection or the last one."""
+    """HTTP/1.1 whose requests must be wholly there within `deadline_s` of the connection, or of their first byte."""
 
+    deadline_s = 15.0
     _deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -59,7 +58,7 @@ class PunctualProtocol(HttpToolsProtocol):
 
     def _start_clock(self) -> None:
         self._stop_clock()
-        self._deadline = self.loop.call_later(REQUEST_DEADLINE_S, self.transport.close)
+        self._deadline = self.loop.call_later(self.deadline_s, self.transport.close)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
@@ -67,14 +66,16 @@ class PunctualProtocol(HttpToolsProtocol):
             self._deadline = None
 
 
-def serve(app: ASGIApp, host: str, port: int) -> None:
+def serve(app: ASGIApp, host: str, port: int, *, body_timeout_s: float = 5.0) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests that are being served get `SHUTDOWN_GRACE_S` to end.
 
+    A connection whose request is not complete after three times `body_timeout_s` is cut. The receiver itself answers
+    408 after `body_timeout_s`, so that hits only those who send no head, or go on after they were refused.
     Call it in the main thread. Raises ConfigError if it cannot listen there.
     """
     config = uvicorn.Config(
         app,
-        http=PunctualProtocol,
+        http=_protocol(3 * body_timeout_s),
         ws="none",
         log_config=None,
         access_log=False,
@@ -88,6 +89,13 @@ def serve(app: ASGIApp, host: str, port: int) -> None:
     with _listen(host, port) as listening, _signals_end(server):
         log.info("listening", extra={"host": host, "port": listening.getsockname()[1]})
         server.run(sockets=[listening])
+
+
+def _protocol(seconds: float) -> type[PunctualProtocol]:
+    class Protocol(PunctualProtocol):
+        deadline_s = seconds
+
+    return Protocol
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,30 @@
+"""A receiver as a process of its own; its arguments are REDIS_URL RULES PORT BODY_TIMEOUT_S."""
+
+import functools
+import os
+import sys
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from replicator.ledger import Ledger, connect_async, record
+from replicator.rulefiles import RuleBook
+from replicator.telemetry import setup_logging
+from replicator.web.app import create_app
+from replicator.web.receiver import Bounds
+from replicator.web.server import serve
+
+TOKEN = "api-canary"
+
+
+def main() -> None:
+    redis_url, rules, port, timeout_s = sys.argv[1:]
+    setup_logging("info", "json")
+    app = create_app(
+        rules=RuleBook(Path(rules), os.environ),
+        ledger=Ledger.connect(redis_url),
+        record=functools.partial(record, connect_async(redis_url)),
+        token=SecretStr(TOKEN),
+        bounds=Bounds(timeout_s=float(timeout_s)),
+    )
+    serve(app, "127.0.0.1", int(port), body_timeout_s=float(timeout_s))
