@@ -114,7 +114,7 @@ class View:
             return [job for job in self._open(self._first(names)) if job.state is state][:limit]
         lanes = self._members("lanes")
         halted = self._first(
-            [f"{name}:{lane}" for lane in lanes for name in _HALTED.get(state or State.PENDING, ())]
+            [f"{name}:{lane}" for lane in lanes for name in (_HALTED[state] if state else ())]
         )
         if state in (State.PARKED, State.BLOCKED):
             return self._open(halted[:limit])

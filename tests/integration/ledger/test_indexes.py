@@ -1,0 +1,136 @@
+"""Whatever happens in whatever order, the indexes say what the jobs themselves say.
+
+Random histories of every verb, with hasty workers whose leases run out now and then; after each step the indexes are
+compared with a scan of all jobs.
+"""
+
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from replicator.jobs import Job, Outcome
+from replicator.ledger import Claim, Ledger, connect
+from tests.integration.ledger.conftest import Server
+from tests.integration.ledger.kit import job, wanted
+
+pytestmark = pytest.mark.integration
+
+JOBS = [
+    job(tag, rule=rule, destination=place)
+    for tag in ("v1", "v2")
+    for rule in ("a", "b")
+    for place in ("us", "ap")
+]
+CAP = 3
+Hands = dict[str, Claim]
+Verb = Callable[[Ledger, Job, Hands], object]
+
+
+def _with_claim(act: Callable[[Ledger, Claim], object]) -> Verb:
+    """The verb on the newest claim of the job, which may have been lost since."""
+
+    def verb(ledger: Ledger, this: Job, hands: Hands) -> object:
+        return act(ledger, hands[this.id]) if this.id in hands else None
+
+    return verb
+
+
+def _claim(ledger: Ledger, this: Job, hands: Hands) -> None:
+    # Both rules write one tag at a destination, so they share its lock.
+    claim = ledger.claim(this.id, [f"{this.destination}|{this.reference}"])
+    if isinstance(claim, Claim):
+        hands[this.id] = claim
+
+
+VERBS: dict[str, Verb] = {
+    "submit": lambda ledger, this, _: ledger.submit([wanted(this, time.time())]),
+    "submit later": lambda ledger, this, _: ledger.submit([wanted(this, 50.0)], delay_s=0.1),
+    "dispatch": lambda ledger, this, _: ledger.dispatch(this.destination, CAP),
+    "claim": _claim,
+    "renew": _with_claim(lambda ledger, claim: ledger.renew(claim)),
+    "finish": _with_claim(lambda ledger, claim: ledger.finish(claim, Outcome.COPIED)),
+    "retry": _with_claim(lambda ledger, claim: ledger.retry(claim, 0.05, error="503")),
+    "park": _with_claim(lambda ledger, claim: ledger.park(claim, "why")),
+    "block": _with_claim(lambda ledger, claim: ledger.block(claim, "why")),
+    "release": _with_claim(lambda ledger, claim: ledger.release(claim)),
+    "reopen": lambda ledger, this, _: ledger.reopen(this.id),
+    "approve": lambda ledger, this, _: ledger.approve(this.id),
+    "drop": lambda ledger, this, _: ledger.drop(this.id),
+    "time passes": lambda *_: time.sleep(0.06),
+}
+# Histories without submissions and claims are short.
+MOST = ["submit", "claim", *VERBS]
+STEPS = st.lists(st.tuples(st.sampled_from(MOST), st.sampled_from(JOBS)), min_size=5, max_size=60)
+
+
+@given(steps=STEPS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_indexes_say_what_a_scan_of_all_jobs_says(server: Server, steps: list[tuple[str, Job]]) -> None:
+    client = connect(server.url)
+    client.flushall()
+    ledger = Ledger(client, lease_s=0.05, redispatch_s=0.04)
+    hands: Hands = {}
+
+    for name, this in steps:
+        VERBS[name](ledger, this, hands)
+        check(client, ledger)
+
+
+def check(client: redis.Redis, ledger: Ledger) -> None:
+    jobs = {key.rpartition(":")[2]: client.hgetall(key) for key in client.keys("replicator:job:*")}
+    lanes = {(this.rule, this.destination) for this in JOBS}
+
+    for rule, place in lanes:
+        here = {
+            name: found
+            for name, found in jobs.items()
+            if (found["rule"], found["destination"]) == (rule, place)
+        }
+        assert scores(client, f"since:{rule}|{place}") == {
+            name: float(found["since"]) for name, found in here.items()
+        }
+        for state in ("parked", "blocked"):
+            halted = {name for name, found in here.items() if found.get("state") == state}
+            assert set(scores(client, f"{state}:{rule}|{place}")) == halted
+    for place in ("us", "ap"):
+        check_destination(
+            client, place, {name: it for name, it in jobs.items() if it["destination"] == place}
+        )
+    check_gauges(ledger, jobs, lanes)
+
+
+def check_destination(client: redis.Redis, place: str, jobs: dict[str, dict[str, str]]) -> None:
+    due, inflight = scores(client, f"due:{place}"), scores(client, f"inflight:{place}")
+
+    # Every pending job comes due some day; a halted one does not by itself.
+    assert set(due) == {name for name, found in jobs.items() if "state" not in found}
+    assert set(inflight) <= set(due)
+    # Nobody is rung for while rung for or leased, nor before the back-off ends.
+    assert all(due[name] >= until for name, until in inflight.items())
+    for name, found in jobs.items():
+        if "lease_until" in found:
+            assert due[name] >= float(found["lease_until"])
+        assert "not_before" not in found or due.get(name, 0) >= float(found["not_before"])
+        assert ("token" in found) == ("lease_until" in found)
+        assert int(found.get("attempts", 0)) >= 0
+
+
+def check_gauges(ledger: Ledger, jobs: dict[str, dict[str, str]], lanes: set[tuple[str, str]]) -> None:
+    for (rule, place), lane in ledger.view.lanes(lanes).items():
+        here = [found for found in jobs.values() if (found["rule"], found["destination"]) == (rule, place)]
+        states = [found.get("state", "pending") for found in here]
+        assert (lane.pending, lane.failed, lane.blocked) == tuple(
+            states.count(state) for state in ("pending", "parked", "blocked")
+        )
+        assert lane.oldest_since == min((float(found["since"]) for found in here), default=None)
+
+
+def scores(client: redis.Redis, name: str) -> dict[str, float]:
+    return {
+        str(member): float(score)
+        for member, score in client.zrange(f"replicator:{name}", 0, -1, withscores=True)
+    }
