@@ -1,7 +1,7 @@
 """From documents to every registry and rule they define, each with its place, and every mistake of a single entry.
 
-An entry with a mistake is left out, and what it would have defined is remembered, so that a mistake is told once:
-a rule that names a registry whose entry is broken does not name an unknown registry.
+All mistakes are to be told at once, and each only once. So an entry with a mistake is not forgotten: what is sound of
+it is checked on, with stand-ins for the rest, and a rule that names its registry does not name an unknown one.
 """
 
 import re
@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from replicator.rulefiles import convert
 from replicator.rulefiles.convert import Entry, Secrets
-from replicator.rulefiles.document import Document, Path
+from replicator.rulefiles.document import Document
 from replicator.rulefiles.files import FileModel, RegistryFile, RuleFile
 from replicator.rulefiles.harbor import PolicyFile, RulesFile
 from replicator.rulefiles.problems import Problem
@@ -23,6 +23,13 @@ from replicator.rules import Registry, Rule
 M = TypeVar("M", bound=FileModel)
 # How the key of a definition looks in a text that YAML could not make sense of.
 _DEFINES = r"""(?<![\w.:-]){}["']?\s*:"""
+# Of all types, Harbor allows most.
+_REGISTRY_STAND_INS: dict[str, object] = {"type": "harbor", "url": "https://lost.invalid"}
+_RULE_STAND_INS: dict[str, object] = {
+    "source": "",
+    "destinations": [""],
+    "filters": [{"type": "name", "value": ""}],
+}
 
 
 @dataclass(slots=True)
@@ -32,13 +39,17 @@ class Gathered:
     registries: dict[str, tuple[Registry, Entry]] = field(default_factory=dict)
     rules: dict[str, tuple[Rule, Entry]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    partial: set[str] = field(default_factory=set)
+    """The names of rules that hold stand-ins."""
     lost: list[str] = field(default_factory=list)
-    """The texts of files and entries that could not be read."""
+    """The texts of files that are no YAML."""
 
     def knows(self, registry: str) -> bool:
-        """Whether a registry is defined, or may be in what could not be read."""
+        """Whether a registry is defined, or stood in for, or may be in a file that could not be read."""
         pattern = _DEFINES.format(re.escape(registry))
-        return registry in self.registries or any(re.search(pattern, text) for text in self.lost)
+        return (
+            not registry or registry in self.registries or any(re.search(pattern, text) for text in self.lost)
+        )
 
 
 def gather(documents: list[Document], environ: Mapping[str, str]) -> Gathered:
@@ -73,10 +84,8 @@ def _mistakes(document: Document) -> list[Problem]:
 def _take_registries(gathered: Gathered, document: Document, secrets: Secrets) -> None:
     for entry, value in _entries(document, "registries"):
         name = str(entry.path[-1])
-        read = _sound(RegistryFile, value)
-        if read is None:
-            gathered.lost.append(f"{name}:")
-        elif name in gathered.registries:
+        read = _sound(RegistryFile, value) or _salvaged(RegistryFile, value, _REGISTRY_STAND_INS)
+        if name in gathered.registries:
             place = _place(gathered.registries[name][1])
             gathered.problems.append(
                 entry.problem(f"the registry {name} is already defined at {place}", of_key=True)
@@ -90,18 +99,22 @@ def _take_rules(gathered: Gathered, document: Document) -> None:
         read = _sound(RuleFile, value)
         if read is not None:
             _add_rule(gathered, convert.rule(read), entry)
+        else:
+            name = f"lost:{len(gathered.rules)}"
+            rule = convert.rule(_salvaged(RuleFile, value, {"name": name, **_RULE_STAND_INS}))
+            _add_rule(gathered, rule, entry)
+            gathered.partial.add(rule.name)
 
 
 def _take_policies(gathered: Gathered, document: Document, secrets: Secrets) -> None:
     for entry, value in _entries(document, "replication_policy"):
+        for key in ("src_registry", "dest_registry"):
+            registry = _sound(RegistryFile, value.get(key) if isinstance(value, dict) else None)
+            if registry is not None:
+                _add_inline(gathered, registry, Entry(document, (*entry.path, key)), secrets)
         read = _sound(PolicyFile, value)
-        if read is None:
-            # As if each host were a key: an inline registry is named after it.
-            gathered.lost.append(re.sub(r"https?://([^'/]+)", r"\1:", str(value)))
-            continue
-        _add_inline(gathered, read.src_registry, _below(entry, "src_registry"), secrets)
-        _add_inline(gathered, read.dest_registry, _below(entry, "dest_registry"), secrets)
-        _add_rule(gathered, convert.policy_rule(read), entry)
+        if read is not None:
+            _add_rule(gathered, convert.policy_rule(read), entry)
 
 
 def _add_inline(gathered: Gathered, read: RegistryFile, entry: Entry, secrets: Secrets) -> None:
@@ -141,9 +154,24 @@ def _sound(model: type[M], value: object) -> M | None:
         return None
 
 
-def _below(entry: Entry, key: str) -> Entry:
-    path: Path = (*entry.path, key)
-    return Entry(entry.document, path)
+def _salvaged(model: type[M], value: object, stand_ins: Mapping[str, object]) -> M:
+    """What is sound of an entry, key by key and item by item, and stand-ins for what is not."""
+    kept = dict(stand_ins)
+    for key, found in value.items() if isinstance(value, dict) else ():
+        rest = _sound_items(model, kept, key, found) if isinstance(found, list) else found
+        # Key after key, because keys may contradict each other.
+        if _sound(model, {**kept, key: rest}):
+            kept[key] = rest
+    return model.model_validate(kept)
+
+
+def _sound_items(
+    model: type[M], kept: Mapping[str, object], key: str, found: list[object]
+) -> list[object]:
+    # An item with a mistake is stood in for, not dropped: the places of the others depend on their index.
+    spare = kept.get(key)
+    other = spare[0] if isinstance(spare, list) else None
+    return [item if _sound(model, {**kept, key: [item]}) else other for item in found]
 
 
 def _place(entry: Entry) -> str:

@@ -43,7 +43,7 @@ def url(text: str) -> str:
     if parts.scheme not in {"http", "https"}:
         raise ValueError("a URL begins with https:// or http://")
     if "@" in parts.netloc:
-        raise ValueError("a URL must not hold a user name or password; use credential")
+        raise ValueError("a URL must not hold a user name or password")
     if "?" in text or "#" in text:
         raise ValueError("a URL must not have a query or a fragment")
     host, port = host_of(text)

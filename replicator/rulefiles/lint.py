@@ -1,6 +1,7 @@
 """What is wrong, or odd, with registries and rules taken together."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path as FilePath
 
 from replicator.rulefiles import grammar
@@ -8,7 +9,7 @@ from replicator.rulefiles.convert import Entry
 from replicator.rulefiles.gather import Gathered
 from replicator.rulefiles.problems import Problem
 from replicator.rulefiles.wording import hint
-from replicator.rules import FilterType, Registry, Rule, RuleSet, TriggerType
+from replicator.rules import Collision, FilterType, Registry, Rule, RuleSet, TriggerType, collisions, overlaps
 
 # A rule's source is in `source` or, in Harbor's form, in `src_registry`: what a file does not have is skipped.
 _SOURCE = ("source", "src_registry")
@@ -19,9 +20,13 @@ def mistakes(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
     for rule, entry in gathered.rules.values():
         yield from _source_mistakes(gathered, rule, entry)
         yield from _destination_mistakes(gathered, rule, entry)
+    # What stands in for a mistake proves nothing.
+    whole = tuple(rule for rule in rules.rules if rule.name not in gathered.partial)
+    for collision in collisions(replace(rules, rules=whole)):
+        yield _at_destination(gathered, collision)
 
 
-def warnings(gathered: Gathered) -> Iterator[Problem]:
+def warnings(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
     """What works but a person should know of."""
     for registry, entry in gathered.registries.values():
         yield from _insecurities(registry, entry)
@@ -34,6 +39,8 @@ def warnings(gathered: Gathered) -> Iterator[Problem]:
                 " its notifications will be refused"
             )
             yield entry.problem(message, *_SOURCE)
+    for overlap in overlaps(rules):
+        yield _at_destination(gathered, overlap)
 
 
 def _source_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
@@ -49,14 +56,24 @@ def _source_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[P
 def _destination_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
     seen = set()
     for index, there in enumerate(rule.destinations):
-        place = ("destinations", index, "registry", "dest_registry")
+        place = (*_destination(index), "registry")
         if not gathered.knows(there.registry):
             yield entry.problem(_unknown(gathered, there.registry), *place)
         elif there.registry in seen:
             yield entry.problem(f"{there.registry} is already a destination of this rule", *place)
-        elif there.registry == rule.source and there.namespace is None:
-            yield entry.problem(f"the rule copies {rule.source} onto itself", *place)
         seen.add(there.registry)
+
+
+def _at_destination(gathered: Gathered, collision: Collision) -> Problem:
+    """The collision, placed at the last of its rules."""
+    name = max(collision.rules, key=list(gathered.rules).index)
+    rule, entry = gathered.rules[name]
+    index = [there.registry for there in rule.destinations].index(collision.destination)
+    return entry.problem(collision.message, *_destination(index))
+
+
+def _destination(index: int) -> tuple[str | int, ...]:
+    return ("dest_registry", "destinations", index)
 
 
 def _unknown(gathered: Gathered, name: str) -> str:

@@ -39,4 +39,4 @@ def build(snapshot: Snapshot, environ: Mapping[str, str]) -> Loaded:
     problems = [*snapshot.problems, *gathered.problems, *lint.mistakes(gathered, rules)]
     if problems:
         raise RulesError(problems)
-    return Loaded(rules, sorted(set(lint.warnings(gathered))))
+    return Loaded(rules, sorted(set(lint.warnings(gathered, rules))))
