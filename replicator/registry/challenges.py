@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 
 from replicator.errors import PermanentError
+from replicator.registry.connections import is_reachable
 from replicator.rules.registries import Registry, RegistryType
 
 _PARAMETER = re.compile(r'([A-Za-z0-9_.-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
@@ -61,7 +62,7 @@ def realm_url(registry: Registry, base: httpx.URL, realm: str) -> httpx.URL:
         url = httpx.URL(realm)
     except httpx.InvalidURL as exc:
         raise PermanentError(f"{refusal}: its address is no URL") from exc
-    if url.userinfo or not url.host:
+    if url.userinfo or not is_reachable(url):
         raise PermanentError(f"{refusal}: its address is malformed")
     # Plain http only where the registry itself is spoken to that way.
     if url.scheme != "https" and not (url.scheme == "http" and base.scheme == "http"):

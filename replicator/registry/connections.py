@@ -19,11 +19,19 @@ def base_url(registry: Registry) -> httpx.URL:
         url = httpx.URL(registry.url.rstrip("/"))
     except httpx.InvalidURL as exc:
         raise ConfigError(f"registry {registry.name}: its url is not a URL") from exc
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
+    if url.userinfo or not is_reachable(url):
         raise ConfigError(f"registry {registry.name}: its url must be http(s)://host[:port][/path]")
     if registry.type is RegistryType.DOCKERHUB and url.host in _DOCKER_HUB:
         return url.copy_with(host=_DOCKER_HUB_API)
     return url
+
+
+def is_reachable(url: httpx.URL) -> bool:
+    """True for http(s) to a host and port that can exist. Sockets answer others with exceptions of all kinds."""
+    labels = url.host.split(".")
+    is_host = ":" in url.host or all(0 < len(label) < 64 for label in labels)
+    is_port = url.port is None or 0 < url.port < 65536
+    return url.scheme in {"http", "https"} and is_host and is_port and len(url.host) < 254
 
 
 def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPTransport:

@@ -12,8 +12,8 @@ import httpx
 
 from replicator import __version__
 from replicator.errors import PermanentError, TemporaryError, Unavailable
-from replicator.registry.connections import base_url, open_transport
-from replicator.registry.failures import Topic, broken
+from replicator.registry.connections import base_url, is_reachable, open_transport
+from replicator.registry.failures import Topic, broken, clean
 from replicator.registry.pace import Pace
 from replicator.rules.registries import Registry
 
@@ -72,6 +72,8 @@ class Exchange:
         A request whose body can be repeated is sent again once if the connection broke: the other side may have closed
         an idle connection just then (RFC 9110 9.2.2). Sending any of ours twice does no harm.
         """
+        if not is_reachable(url):
+            raise PermanentError(f"{topic}: not an address that a request can go to: {clean(url.host)!r}")
         is_repeatable = content is None or isinstance(content, bytes)
         try:
             try:

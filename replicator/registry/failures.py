@@ -156,6 +156,6 @@ def _certificate_error(exc: BaseException | None) -> str:
         if exc is None:
             return ""
         if isinstance(exc, ssl.SSLCertVerificationError):
-            return exc.verify_message or "verification failed"
+            return str(exc)
         exc = exc.__cause__ or exc.__context__
     return ""

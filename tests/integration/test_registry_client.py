@@ -1,7 +1,7 @@
 """The registry client over real sockets: against our own registry and docker-registry, open and with a login."""
 
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -89,7 +89,8 @@ def test_an_image_that_is_pushed_reads_back(client: RegistryClient, repository: 
 
     head = client.head_manifest(repository, V1)
 
-    assert head and (head.digest, head.media_type) == (manifest.digest, OCI_MANIFEST)
+    assert head
+    assert (head.digest, head.media_type) == (manifest.digest, OCI_MANIFEST)
     assert client.get_manifest(repository, V1) == manifest
     assert client.get_manifest(repository, manifest.digest) == manifest
 
@@ -195,11 +196,11 @@ def test_referrers_are_listed_or_the_api_is_known_to_be_absent(
     subject = images.image([b"the subject"])
     manifest = push(client, repository, V1, subject)
     sbom = images.referrer(subject)
-    has_api = push(client, repository, Tag("sbom"), sbom).subject and client.referrers(
-        repository, manifest.digest
-    )
+    push(client, repository, Tag("sbom"), sbom)
 
-    assert has_api is None or [item.digest for item in has_api] == [sbom.digest]
+    found = client.referrers(repository, manifest.digest)
+
+    assert found is None or [item.digest for item in found] == [sbom.digest]
 
 
 def test_a_ping_is_answered(client: RegistryClient) -> None:
