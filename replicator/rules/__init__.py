@@ -1,7 +1,9 @@
 """Rules: what is to be copied from where to where, which artifacts a rule takes, and where they land."""
 
+from replicator.rules.collisions import Collision, collisions, overlaps
+from replicator.rules.explain import Landing, Verdict, explain
 from replicator.rules.filters import Decoration, Filter, FilterType, Resource
-from replicator.rules.glob import check_glob, glob_match
+from replicator.rules.glob import check_glob, glob_match, missed_names
 from replicator.rules.matching import needs_labels, takes_manifest, takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
@@ -9,11 +11,13 @@ from replicator.rules.rule import Destination, Rule, RuleSet, Signatures, Trigge
 
 __all__ = [
     "TLS",
+    "Collision",
     "Credential",
     "Decoration",
     "Destination",
     "Filter",
     "FilterType",
+    "Landing",
     "Limits",
     "Registry",
     "RegistryType",
@@ -22,11 +26,16 @@ __all__ = [
     "RuleSet",
     "Signatures",
     "TriggerType",
+    "Verdict",
     "Webhook",
     "check_glob",
+    "collisions",
     "destination_repository",
+    "explain",
     "glob_match",
+    "missed_names",
     "needs_labels",
+    "overlaps",
     "takes_manifest",
     "takes_name",
     "takes_tag",

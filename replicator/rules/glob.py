@@ -16,6 +16,7 @@ from collections.abc import Generator
 from functools import lru_cache
 
 from replicator.rules.pattern import Choice, Class, Compiler, Fault, Outcome, Rest, Star, find_unescaped
+from replicator.rules.samples import samples
 
 _Question = tuple[Rest, int, int | None]
 """A text, the component it is to match, and from which character of it on; None means that and all that follow."""
@@ -33,10 +34,24 @@ def glob_match(pattern: str, name: str) -> bool:
 
 
 def check_glob(pattern: str) -> None:
-    """Raises ValueError if any way through `pattern` holds a fault, whether or not a name can reach it."""
+    """Raises ValueError if any way through `pattern` holds a fault, even one that no name reaches.
+
+    So does a pattern that is well-formed but fails on a name that it spells out: `library{,/**}` on `library`.
+    """
     for rest in _compiled(pattern).rests.values():
         if isinstance(rest.token, Fault):
             raise _bad(pattern, rest.token)
+    for name in _likely_names(pattern):
+        glob_match(pattern, name)
+
+
+def missed_names(pattern: str) -> list[str]:
+    """Names that a sound `pattern` spells out and yet does not take, such as `library` for `{library,library/**}`."""
+    return [name for name in _likely_names(pattern) if not glob_match(pattern, name)]
+
+
+def _likely_names(pattern: str) -> list[str]:
+    return [sample.name for sample in samples(pattern) if "" not in sample.name.split("/")]
 
 
 def _bad(pattern: str, fault: Fault) -> ValueError:

@@ -156,7 +156,11 @@ class Compiler:
         cut = find_unescaped(text, "/")
         can_be_empty = self._can_be_empty(text if cut < 0 else text[:cut])
         if isinstance(can_be_empty, Fault):
-            return can_be_empty
+            return (
+                Fault("a component may end before a brace group that holds a slash")
+                if cut >= 0
+                else can_be_empty
+            )
         if not can_be_empty:
             return None
         return () if cut < 0 else (self._rest(text[cut + 1 :]),)

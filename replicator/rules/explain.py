@@ -1,0 +1,85 @@
+"""Why a rule takes a reference or leaves it, and where it lands: the matching of `matching`, put into words."""
+
+from dataclasses import dataclass
+
+from replicator.oci import Repository, Tag, companion_subject
+from replicator.rules.filters import Filter, FilterType
+from replicator.rules.matching import keeps_text, takes_tag
+from replicator.rules.namespace import destination_repository
+from replicator.rules.rule import Destination, Rule, RuleSet, Signatures
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """What becomes of a reference at one destination: the repository it lands in, or why it cannot."""
+
+    destination: str
+    repository: Repository | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one rule makes of a reference. `clause` is the part of the rule that decided."""
+
+    rule: str
+    taken: bool
+    clause: str
+    landings: tuple[Landing, ...] = ()
+    later: tuple[str, ...] = ()
+    """Clauses that need the manifest or its labels, and so are judged only when the job runs."""
+
+
+def explain(rules: RuleSet, registry: str, repository: Repository, tag: Tag | None) -> list[Verdict]:
+    """A verdict of every rule, in their order. `tag` None stands for an artifact without a tag."""
+    return [_verdict(rules, rule, registry, repository, tag) for rule in rules.rules]
+
+
+def _verdict(rules: RuleSet, rule: Rule, registry: str, repository: Repository, tag: Tag | None) -> Verdict:
+    refusal = _refusal(rule, registry, repository, tag)
+    if refusal:
+        return Verdict(rule.name, taken=False, clause=refusal)
+    landings = tuple(_landing(rules, there, repository) for there in rule.destinations)
+    later = tuple(
+        _clause(item) for item in rule.filters if item.type in (FilterType.LABEL, FilterType.RESOURCE)
+    )
+    return Verdict(rule.name, taken=True, clause=_grounds(rule, tag), landings=landings, later=later)
+
+
+def _refusal(rule: Rule, registry: str, repository: Repository, tag: Tag | None) -> str | None:
+    if not rule.enabled:
+        return "enabled: false"
+    if rule.source != registry:
+        return f"source: {rule.source}"
+    for item in rule.filters:
+        if item.type is FilterType.NAME and not keeps_text(item, repository):
+            return _clause(item)
+    for item in rule.filters:
+        if item.type is FilterType.TAG and not keeps_text(item, tag or ""):
+            return None if _may_follow(rule, tag) else _clause(item)
+    return None
+
+
+def _may_follow(rule: Rule, tag: Tag | None) -> bool:
+    return bool(tag and companion_subject(tag)) and rule.signatures is Signatures.FOLLOW
+
+
+def _grounds(rule: Rule, tag: Tag | None) -> str:
+    if not takes_tag(rule, tag):
+        return f"signatures: {Signatures.FOLLOW}, if the rule takes what it belongs to"
+    clauses = [_clause(item) for item in rule.filters if item.type in (FilterType.NAME, FilterType.TAG)]
+    return ", ".join(clauses) or "no filter on name or tag"
+
+
+def _clause(item: Filter) -> str:
+    value = item.value if isinstance(item.value, str) else ", ".join(item.value)
+    return f"{item.type} {item.decoration} {value!r}"
+
+
+def _landing(rules: RuleSet, there: Destination, repository: Repository) -> Landing:
+    registry = rules.registries.get(there.registry)
+    try:
+        name = destination_repository(there, repository, registry.type if registry else None)
+    except ValueError as exc:
+        return Landing(there.registry, None, str(exc))
+    return Landing(there.registry, name)
