@@ -220,7 +220,7 @@ def _key_problem(key: yaml.Node, lines: dict[str, int]) -> str | None:
     if key.tag == _TAG + "merge":
         return "merge keys (<<) are not supported; repeat the values"
     if key.tag != _TAG + "str":
-        return f'a key must be text: write it in quotes, "{key.value}"' if key.value else "a key is missing"
+        return f'a key must be text; write it in quotes: "{key.value}"' if key.value else "a key is missing"
     return f"the key {key.value!r} is already in line {lines[key.value]}" if key.value in lines else None
 
 

@@ -63,6 +63,9 @@ Secrets = Annotated[
 ]
 
 
+NO_VALUE = "has no value; give it one or remove the key"
+
+
 class FileModel(BaseModel):
     """A mapping in a rule file: nothing but the keys it knows, no silent conversions."""
 
@@ -70,6 +73,14 @@ class FileModel(BaseModel):
 
     later_keys: ClassVar[frozenset[str]] = frozenset()
     later_values: ClassVar[dict[str, frozenset[str]]] = {}
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_value(cls, value: object) -> object:
+        # `credential:` with nothing after it is a mistake, not a choice to be anonymous.
+        if value is None:
+            raise ValueError(NO_VALUE)
+        return value
 
 
 class CredentialFile(FileModel):

@@ -165,9 +165,7 @@ def _salvaged(model: type[M], value: object, stand_ins: Mapping[str, object]) ->
     return model.model_validate(kept)
 
 
-def _sound_items(
-    model: type[M], kept: Mapping[str, object], key: str, found: list[object]
-) -> list[object]:
+def _sound_items(model: type[M], kept: Mapping[str, object], key: str, found: list[object]) -> list[object]:
     # An item with a mistake is stood in for, not dropped: the places of the others depend on their index.
     spare = kept.get(key)
     other = spare[0] if isinstance(spare, list) else None

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from replicator.rulefiles.document import Document, Path
-from replicator.rulefiles.files import FileModel
+from replicator.rulefiles.files import NO_VALUE, FileModel
 from replicator.rulefiles.problems import Problem
 
 _SECRETS = frozenset({"access_key", "access_secret", "secret", "url", "proxy"})
@@ -86,7 +86,7 @@ def _problem(document: Document, model: type[FileModel], path: Path, item: Error
 def _message(document: Document, model: type[FileModel], path: Path, item: ErrorDetails) -> str:
     kind, about = item["type"], item.get("ctx", {})
     if item["input"] is None:
-        return "has no value; give it one or remove the key"
+        return NO_VALUE
     if _is_later(model, path, item):
         return f"{item['input']} is not supported yet"
     if kind in {"enum", "literal_error"}:
@@ -127,7 +127,7 @@ def _not_text(document: Document, path: Path, value: object) -> str:
             f"must be text, not a {kind}; what begins with {'{' if kind == 'mapping' else '['} needs quotes"
         )
     shown = "" if _SECRETS.intersection(path) else f': "{document.written(path)}"'
-    return f"must be text: write it in quotes{shown}"
+    return f"must be text; write it in quotes{shown}"
 
 
 def _models_at(model: type[FileModel], path: Path) -> Iterator[type[FileModel]]:

@@ -1,0 +1,358 @@
+from pathlib import Path
+
+import pytest
+
+from replicator.rules import (
+    Decoration,
+    Destination,
+    Filter,
+    FilterType,
+    Registry,
+    Rule,
+    Signatures,
+    TriggerType,
+)
+from tests.unit.rulefiles.kit import assert_mistake, loaded, registry, rule
+
+
+def the_rule(directory: Path, **more: str) -> Rule:
+    found = loaded(directory, {"r.yaml": rule(**more)}).rules.rule("r")
+    assert found is not None
+    return found
+
+
+def the_registry(directory: Path, **more: str) -> Registry:
+    return loaded(directory, {"r.yaml": registry(**more)}).rules.registries["eu"]
+
+
+def test_a_rule_has_sensible_defaults(tmp_path: Path) -> None:
+    assert the_rule(tmp_path) == Rule("r", "eu", (Destination("us"),))
+
+
+def test_a_rule_may_say_everything(tmp_path: Path) -> None:
+    found = the_rule(
+        tmp_path,
+        destinations="[us, {registry: ap, namespace: mirror/eu, replace_count: -1}]",
+        trigger="{type: manual}",
+        filters='[{type: name, value: "a/**", decoration: excludes}, {type: label, value: [x, y]}]',
+        signatures="ignore",
+        deletion="true",
+        delete_grace="1m",
+        delete_cap="7",
+        override="false",
+        enabled="false",
+    )
+
+    assert found == Rule(
+        name="r",
+        source="eu",
+        destinations=(Destination("us"), Destination("ap", "mirror/eu", -1)),
+        trigger=TriggerType.MANUAL,
+        filters=(
+            Filter(FilterType.NAME, "a/**", Decoration.EXCLUDES),
+            Filter(FilterType.LABEL, ("x", "y")),
+        ),
+        signatures=Signatures.IGNORE,
+        deletion=True,
+        delete_grace_s=60.0,
+        delete_cap=7,
+        override=False,
+        enabled=False,
+    )
+
+
+@pytest.mark.parametrize("text", ["event_based", "push"])
+def test_push_is_another_word_for_event_based(tmp_path: Path, text: str) -> None:
+    assert the_rule(tmp_path, trigger=f"{{type: {text}}}").trigger is TriggerType.EVENT_BASED
+
+
+@pytest.mark.parametrize(
+    ("text", "length_s"), [("500ms", 0.5), ("5s", 5), ("1.5m", 90), ("24h", 86400), ("0s", 0)]
+)
+def test_durations(tmp_path: Path, text: str, length_s: float) -> None:
+    assert the_rule(tmp_path, delete_grace=text).delete_grace_s == length_s
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"§naem": "x"}, "unknown key 'naem' (did you mean 'name'?)"),
+        ({"§zzz": "x"}, "unknown key 'zzz'"),
+        (
+            {"name": "§a|b"},
+            "name: a name has at most 128 letters, digits, '.', '_', ':' and '-', and begins with a letter "
+            "or digit",
+        ),
+        ({"name": "§1.10"}, 'name: must be text; write it in quotes: "1.10"'),
+        ({"name": "§no"}, 'name: must be text; write it in quotes: "no"'),
+        ({"source": "§[eu]"}, "source: must be text, not a list; what begins with [ needs quotes"),
+        ({"destinations": "§us"}, "destinations: must be a list"),
+        ({"destinations": "§[]"}, "destinations: must not be empty"),
+        ({"destinations": "[§5]"}, 'must be text; write it in quotes: "5"'),
+        ({"destinations": "[§{namespace: a, replace_count: 1}]"}, "registry is missing"),
+        ({"destinations": "[§{registry: us, replace_count: 1}]"}, "replace_count needs a namespace"),
+        (
+            {"destinations": "[§{registry: us, namespace: a}]"},
+            "a namespace needs replace_count: how many leading components it replaces (0 prepends it, -1 "
+            "keeps the last component alone)",
+        ),
+        (
+            {"destinations": "[{registry: us, namespace: §A, replace_count: 1}]"},
+            "namespace: a namespace is lower-case path components such as mirror or backup/eu",
+        ),
+        (
+            {"destinations": '[{registry: us, namespace: §"", replace_count: 1}]'},
+            "namespace: an empty namespace; leave the key out",
+        ),
+        (
+            {"destinations": "[{registry: us, namespace: a, replace_count: §-2}]"},
+            "replace_count: must be at least -1",
+        ),
+        (
+            {"destinations": "[{registry: us, namespace: a, replace_count: §01}]"},
+            "replace_count: must be a whole decimal number, without quotes",
+        ),
+        (
+            {"destinations": '[{registry: us, namespace: a, replace_count: §"1"}]'},
+            "replace_count: must be a whole decimal number, without quotes",
+        ),
+        ({"trigger": "§event_based"}, "trigger: must be a mapping of keys to values"),
+        (
+            {"trigger": "{type: §pushed}"},
+            "trigger type: 'pushed' is not one of event_based, push, manual (did you mean 'push'?)",
+        ),
+        ({"filters": "§{type: name}"}, "filters: must be a list"),
+        (
+            {"filters": '[{type: §nam, value: "a"}]'},
+            "type: 'nam' is not one of name, tag, label, resource (did you mean 'name'?)",
+        ),
+        ({"filters": "[§{type: name}]"}, "value is missing"),
+        ({"filters": "[{type: tag, value: §1.10}]"}, 'value: must be text; write it in quotes: "1.10"'),
+        ({"filters": "[{type: tag, value: §012}]"}, 'value: must be text; write it in quotes: "012"'),
+        ({"filters": "[{type: tag, value: §12:30:00}]"}, 'value: must be text; write it in quotes: "12:30:00"'),
+        ({"filters": "[{type: tag, value: §no}]"}, 'value: must be text; write it in quotes: "no"'),
+        ({"filters": "[{type: tag, value: §5}]"}, 'value: must be text; write it in quotes: "5"'),
+        (
+            {"filters": "[{type: tag, value: §{late*,v2}}]"},
+            "value: must be text, not a mapping; what begins with { needs quotes",
+        ),
+        ({"filters": "[{type: tag, value: §[a]}]"}, "value: the value of a tag filter is one text"),
+        ({"filters": "[{type: label, value: §a}]"}, "value: the value of a label filter is a list of labels"),
+        ({"filters": "[{type: label, value: [a, §1.0]}]"}, 'must be text; write it in quotes: "1.0"'),
+        (
+            {"filters": "[{type: resource, value: §images}]"},
+            "value: no resource is called 'images'; there are image, chart, artifact",
+        ),
+        (
+            {"filters": "[{type: resource, value: image, decoration: §excludes}]"},
+            "decoration: a resource filter cannot exclude",
+        ),
+        (
+            {"filters": "[{type: name, value: a, decoration: §exclude}]"},
+            "decoration: 'exclude' is not one of matches, excludes (did you mean 'excludes'?)",
+        ),
+        ({"signatures": "§folow"}, "signatures: 'folow' is not one of follow, ignore (did you mean 'follow'?)"),
+        ({"deletion": '§"true"'}, "deletion: must be true or false, without quotes"),
+        ({"deletion": "§yes"}, "deletion: must be true or false, without quotes"),
+        ({"deletion": "§1"}, "deletion: must be true or false, without quotes"),
+        ({"delete_grace": "§5"}, 'delete_grace: must be text; write it in quotes: "5"'),
+        ({"delete_grace": "§5 s"}, "delete_grace: a duration is a number and its unit: 500ms, 5s, 1m or 2h"),
+        ({"delete_grace": "§25h"}, "delete_grace: a duration of more than 24h"),
+        ({"delete_cap": "§-1"}, "delete_cap: must be at least 0"),
+        ({"delete_cap": "§1.5"}, "delete_cap: must be a whole decimal number, without quotes"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_rule_is_told_once_and_at_its_place(
+    tmp_path: Path, more: dict[str, str], expected: str
+) -> None:
+    assert_mistake(tmp_path, rule(**more), expected)
+
+
+def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path: Path) -> None:
+    text = rule(filters='[{type: name, value: §"abc/["}]')
+
+    assert_mistake(tmp_path, text, "value: bad pattern 'abc/[': a class is not closed")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sweep_interval",
+        "backfill",
+        "conflict",
+        "keys",
+        "platforms",
+        "platforms_rewrite",
+        "poll",
+        "retention",
+        "mode",
+    ],
+)
+def test_a_rule_key_of_a_later_version_is_refused_as_such(tmp_path: Path, key: str) -> None:
+    assert_mistake(tmp_path, rule(**{f"§{key}": "[x]"}), f"{key} is not supported yet")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({"signatures": "§require"}, "signatures: require is not supported yet"),
+        ({"trigger": '{type: §scheduled, cron: "0 0 * * *"}'}, "trigger type: scheduled is not supported yet"),
+        ({"trigger": '{type: push, §cron: "0 0 * * *"}'}, "cron is not supported yet"),
+    ],
+)  # fmt: skip
+def test_a_rule_value_of_a_later_version_is_refused_as_such(
+    tmp_path: Path, more: dict[str, str], expected: str
+) -> None:
+    assert_mistake(tmp_path, rule(**more), expected)
+
+
+def test_a_misspelt_key_is_not_also_missing(tmp_path: Path) -> None:
+    text = rule().replace("source:", "§sorce:")
+
+    assert_mistake(tmp_path, text, "unknown key 'sorce' (did you mean 'source'?)")
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://EU.example.com/", "https://eu.example.com"),
+        ("https://eu.example.com:8443/prefix/v/", "https://eu.example.com:8443/prefix/v"),
+        ("http://localhost:5000", "http://localhost:5000"),
+        ("http://127.1.2.3", "http://127.1.2.3"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+        ("https://registry", "https://registry"),
+    ],
+)
+def test_a_url_is_kept_in_one_spelling(tmp_path: Path, url: str, kept: str) -> None:
+    assert the_registry(tmp_path, url=f'"{url}"').url == kept
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("registry.example.com", "a URL begins with https:// or http://"),
+        ("ftp://example.com", "a URL begins with https:// or http://"),
+        ("https://", "a URL needs a host name"),
+        ("https://-x.example.com", "a URL needs a host name"),
+        ("https://me:hunter2@example.com", "a URL must not hold a user name or password"),
+        ("https://example.com?a=hunter2", "a URL must not have a query or a fragment"),
+        ("https://example.com#", "a URL must not have a query or a fragment"),
+        ("https://example.com:0", "a URL's port is a number from 1 to 65535"),
+        ("https://example.com:", "a URL's port is a number from 1 to 65535"),
+        ("https://example.com:99999", "a URL's port is a number from 1 to 65535"),
+        ("https://exa mple.com", "a URL must not hold spaces or control characters"),
+        ("https://example.com/a/../b", "a URL's path may hold letters, digits and ._~/%+- only"),
+        ("https://[::1", "not a URL"),
+        ("http://eu.example.com", "plain http beyond this machine needs insecure: true"),
+        ("http://localhost.example.com", "plain http beyond this machine needs insecure: true"),
+        ("http://10.0.0.1", "plain http beyond this machine needs insecure: true"),
+    ],
+)
+def test_a_bad_url_is_told_without_showing_it(tmp_path: Path, url: str, expected: str) -> None:
+    assert_mistake(tmp_path, registry(url=f'§"{url}"'), f"url: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            {"type": "§harbour"},
+            "type: 'harbour' is not one of distribution, harbor, dockerhub, quay, ghcr, gitlab, ecr, "
+            "ecr-public, gar, acr, zot, artifactory, nexus (did you mean 'harbor'?)",
+        ),
+        ({"§near": "eu"}, "near is not supported yet"),
+        ({"limits": "{§requests_per_second: 50}"}, "requests_per_second is not supported yet"),
+        ({"limits": "{§bandwidth: 50MiB}"}, "bandwidth is not supported yet"),
+        ({"limits": "{concurrency: §0}"}, "concurrency: must be at least 1"),
+        ({"limits": "{concurrency: §1_0}"}, "concurrency: must be a whole decimal number, without quotes"),
+        ({"limits": "{§concurency: 1}"}, "unknown key 'concurency' (did you mean 'concurrency'?)"),
+        ({"insecure": "§yes"}, "insecure: must be true or false, without quotes"),
+        ({"proxy": '§"http://u:hunter2@proxy"'}, "proxy: a URL must not hold a user name or password"),
+        ({"tls": "§{key_file: k}"}, "tls: key_file needs cert_file"),
+        ({"tls": "{ca_file: §5}"}, 'ca_file: must be text; write it in quotes: "5"'),
+        (
+            {"tls": "§{verify: true}", "insecure": "true"},
+            "tls: insecure: true and verify: true contradict each other",
+        ),
+        ({"webhook": "§{}"}, "webhook: a webhook needs one of secret, secret_file and anonymous: true"),
+        (
+            {"webhook": "§{secret: s, anonymous: true}"},
+            "webhook: a webhook needs one of secret, secret_file and anonymous: true",
+        ),
+        ({"webhook": "{secret: §12345}"}, "secret: must be text; write it in quotes"),
+        ({"webhook": "{secret: §[]}"}, "secret: must not be empty"),
+        ({"webhook": '{secret: [a, §""]}'}, "must not be empty"),
+        ({"webhook": "{secret: [§12345]}"}, "must be text; write it in quotes"),
+        (
+            {"credential": "§{type: basic, access_key: k}"},
+            "credential: a credential needs either access_secret or access_secret_file",
+        ),
+        (
+            {"credential": "§{type: basic, access_key: k, access_secret: s, access_secret_file: f}"},
+            "credential: a credential needs either access_secret or access_secret_file",
+        ),
+        ({"credential": "§{access_key: k, access_secret: s}"}, "type is missing"),
+        (
+            {"credential": "{type: §basc, access_key: k, access_secret: s}"},
+            "credential type: 'basc' is not one of basic (did you mean 'basic'?)",
+        ),
+        (
+            {"credential": "{type: basic, access_key: k, access_secret: §12345}"},
+            "access_secret: must be text; write it in quotes",
+        ),
+        ({"credential": '{type: basic, access_key: k, access_secret: §""}'}, "access_secret: must not be empty"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_registry_is_told_once_and_at_its_place(
+    tmp_path: Path, more: dict[str, str], expected: str
+) -> None:
+    assert_mistake(tmp_path, registry(**more), expected)
+
+
+@pytest.mark.parametrize("kind", ["docker-config", "helper", "ecr", "google", "azure", "token"])
+def test_a_credential_of_a_later_version_is_refused_as_such(tmp_path: Path, kind: str) -> None:
+    text = registry(credential=f"{{type: §{kind}, region: eu-west-1}}")
+
+    assert_mistake(tmp_path, text, f"credential type: {kind} is not supported yet")
+
+
+def test_a_registry_name_is_judged_at_its_key(tmp_path: Path) -> None:
+    message = "e|u: a name has at most 128 letters, digits, '.', '_', ':' and '-', and begins with a letter or digit"
+
+    assert_mistake(tmp_path, registry().replace("eu:", '§"e|u":'), message)
+
+
+def test_a_key_without_a_value_is_a_mistake_at_the_key(tmp_path: Path) -> None:
+    for key in ("credential", "webhook", "limits", "insecure"):
+        message = f"{key}: has no value; give it one or remove the key"
+        assert_mistake(tmp_path, registry(**{f"§{key}": ""}), message)
+
+
+def test_tls_and_proxy_are_kept(tmp_path: Path) -> None:
+    found = the_registry(
+        tmp_path, tls="{ca_file: a, cert_file: b, key_file: c}", proxy="http://proxy.example.com:3128"
+    )
+
+    assert (found.tls.ca_file, found.tls.cert_file, found.tls.key_file) == ("a", "b", "c")
+    assert found.tls.verify
+    assert found.proxy == "http://proxy.example.com:3128"
+    assert not found.insecure
+
+
+@pytest.mark.parametrize(
+    ("more", "verify"),
+    [
+        ({"url": "http://eu.example.com", "insecure": "true"}, True),
+        ({"insecure": "true"}, False),
+        ({"tls": "{verify: false}"}, False),
+    ],
+)
+def test_an_insecure_registry_is_known_as_such(tmp_path: Path, more: dict[str, str], verify: bool) -> None:
+    found = the_registry(tmp_path, **more)
+
+    assert found.insecure
+    assert found.tls.verify is verify
+
+
+def test_plain_http_on_this_machine_is_not_insecure(tmp_path: Path) -> None:
+    assert not the_registry(tmp_path, url="http://localhost:5000", insecure="true").insecure
