@@ -1,0 +1,84 @@
+import pytest
+
+from replicator.oci import Repository, Tag
+from replicator.rules import (
+    Decoration,
+    Destination,
+    Filter,
+    FilterType,
+    Landing,
+    Registry,
+    RegistryType,
+    Rule,
+    RuleSet,
+    Signatures,
+    explain,
+)
+
+NAME = Filter(FilterType.NAME, "production/**")
+TAG = Filter(FilterType.TAG, "*-rc*", Decoration.EXCLUDES)
+REGISTRIES = {"hub": Registry("hub", RegistryType.DOCKERHUB, "https://hub.example")}
+COMPANION = Tag(f"sha256-{'a' * 64}.sig")
+
+
+def rule(*filters: Filter, source: str = "eu", enabled: bool = True, follow: bool = True) -> Rule:
+    destinations = (Destination("us", "mirror", 1), Destination("hub"))
+    signatures = Signatures.FOLLOW if follow else Signatures.IGNORE
+    return Rule("r", source, destinations, filters=filters, enabled=enabled, signatures=signatures)
+
+
+@pytest.mark.parametrize(
+    ("one", "repository", "tag", "taken", "clause"),
+    [
+        (rule(enabled=False), "production/api", "v1", False, "enabled: false"),
+        (rule(source="ap"), "production/api", "v1", False, "source: ap"),
+        (rule(NAME, TAG), "staging/api", "v1", False, "name matches 'production/**'"),
+        (rule(NAME, TAG), "production/api", "v1-rc1", False, "tag excludes '*-rc*'"),
+        (rule(NAME, TAG), "production/api", "v1", True, "name matches 'production/**', tag excludes '*-rc*'"),
+        (rule(), "production/api", None, True, "no filter on name or tag"),
+        (rule(Filter(FilterType.TAG, "?*")), "production/api", None, False, "tag matches '?*'"),
+        (
+            rule(Filter(FilterType.TAG, "v*")),
+            "production/api",
+            COMPANION,
+            True,
+            "signatures: follow, if the rule takes what it belongs to",
+        ),
+        (
+            rule(Filter(FilterType.TAG, "v*"), follow=False),
+            "production/api",
+            COMPANION,
+            False,
+            "tag matches 'v*'",
+        ),
+    ],
+)
+def test_the_clause_that_decided_is_named(
+    one: Rule, repository: str, tag: str | None, taken: bool, clause: str
+) -> None:
+    rules = RuleSet(REGISTRIES, (one,))
+
+    (verdict,) = explain(rules, "eu", Repository(repository), Tag(tag) if tag else None)
+
+    assert (verdict.rule, verdict.taken, verdict.clause) == ("r", taken, clause)
+    assert bool(verdict.landings) is taken
+
+
+def test_a_verdict_says_where_the_reference_lands_or_why_not() -> None:
+    rules = RuleSet(REGISTRIES, (rule(),))
+
+    (deep,) = explain(rules, "eu", Repository("a/b/c"), Tag("v1"))
+
+    assert deep.landings == (
+        Landing("us", Repository("mirror/b/c")),
+        Landing("hub", None, "Docker Hub wants exactly two components, 'a/b/c' has 3"),
+    )
+
+
+def test_what_needs_the_manifest_is_told_apart() -> None:
+    later = (Filter(FilterType.LABEL, ("released", "signed")), Filter(FilterType.RESOURCE, "image"))
+
+    (verdict,) = explain(RuleSet(rules=(rule(*later),)), "eu", Repository("a/b"), Tag("v1"))
+
+    assert verdict.taken
+    assert verdict.later == ("label matches 'released, signed'", "resource matches 'image'")
