@@ -129,25 +129,31 @@ class Registry:
 
     def _put(self, call: Call, reference: Reference) -> Response:
         manifest = self._receive(call.request, reference)
-        with self.storage.lock:
-            shelf = self.storage.shelf(call.repository)
-            missing = shelf.missing(manifest) if self.features.content_checks else []
-            if missing:
-                details = [{"digest": digest} for digest in missing]
-                raise Refusal(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", details=details)
-            shelf.add(manifest)
-        if self.features.early_events_s:
+        early_s = self.features.early_events_s
+        if early_s and isinstance(reference, Tag):
+            self._keep(call.repository, manifest, None)
             self._tell_push(call, reference, manifest)
-            time.sleep(self.features.early_events_s)
-        if not isinstance(reference, Digest):
-            with self.storage.lock:
-                shelf.tags[reference] = manifest.digest
-        if not self.features.early_events_s:
+            time.sleep(early_s)
+            self._keep(call.repository, manifest, reference)
+        else:
+            self._keep(call.repository, manifest, reference)
             self._tell_push(call, reference, manifest)
         headers = {"Location": f"/v2/{call.repository}/manifests/{manifest.digest}"}
         if manifest.subject and self.features.referrers:
             headers["OCI-Subject"] = manifest.subject
         return Response(201, headers | self._digest_headers(manifest.digest))
+
+    def _keep(self, repository: Repository, manifest: Manifest, reference: Reference | None) -> None:
+        """Store the manifest, and move the tag to it at the same moment."""
+        with self.storage.lock:
+            shelf = self.storage.shelf(repository)
+            missing = shelf.missing(manifest) if self.features.content_checks else []
+            if missing:
+                details = [{"digest": digest} for digest in missing]
+                raise Refusal(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", details=details)
+            shelf.add(manifest)
+            if isinstance(reference, Tag):
+                shelf.tags[reference] = manifest.digest
 
     def _receive(self, request: Request, reference: Reference) -> Manifest:
         raw = request.content(self.features.manifest_limit_bytes)
