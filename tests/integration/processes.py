@@ -5,6 +5,7 @@ A controller is a context manager: entering starts it, leaving kills it. `log` i
 
 import contextlib
 import http.client
+import os
 import shutil
 import signal
 import socket
@@ -93,6 +94,9 @@ class Process:
     def suspend(self) -> None:
         """Freeze it: connections are taken by the kernel and hang (SIGSTOP)."""
         self._signal(signal.SIGSTOP)
+        if self.is_running and self._process:
+            # The signal takes effect a moment after it is sent; then the parent is told.
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED)
 
     def resume(self) -> None:
         """Let it go on (SIGCONT)."""

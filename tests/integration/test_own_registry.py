@@ -36,7 +36,8 @@ def client(url: str) -> Iterator[RawClient]:
 @pytest.fixture
 def repository(request: pytest.FixtureRequest) -> str:
     """A repository for each test, since a registry serves them all."""
-    return "checks/" + request.node.originalname.removeprefix("test_").replace("_", "-")
+    name: str = request.node.originalname
+    return "checks/" + name.removeprefix("test_").replace("_", "-")
 
 
 def start_upload(client: RawClient, repository: str, query: str = "") -> Answer:

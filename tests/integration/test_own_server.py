@@ -171,7 +171,7 @@ def test_small_answers_do_not_wait_for_acknowledgements(running: RunningRegistry
 
 def skopeo_copy(*arguments: str) -> None:
     # Without --preserve-digests skopeo compresses layers that look uncompressed, and so changes the manifest.
-    command = [judges.need("skopeo"), "copy", "--all", "--preserve-digests", *arguments]
+    command = [str(judges.need("skopeo")), "copy", "--all", "--preserve-digests", *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
 
