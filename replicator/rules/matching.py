@@ -54,15 +54,12 @@ def keeps_labels(item: Filter, labels: frozenset[str]) -> bool:
 
 def is_of(manifest: Manifest, resource: Resource) -> bool:
     """Whether `manifest` is such an artifact, by its artifact type: its config's media type if it declares none."""
-    match resource:
-        case Resource.IMAGE:
-            return manifest.artifact_type in _IMAGE_CONFIGS or (
-                manifest.is_index and not manifest.artifact_type
-            )
-        case Resource.CHART:
-            return manifest.artifact_type == HELM_CONFIG
-        case Resource.ARTIFACT:
-            return True
+    if resource is Resource.CHART:
+        return manifest.artifact_type == HELM_CONFIG
+    if resource is Resource.IMAGE:
+        is_plain_index = manifest.is_index and not manifest.artifact_type
+        return is_plain_index or manifest.artifact_type in _IMAGE_CONFIGS
+    return True
 
 
 def _filters(rule: Rule, kind: FilterType) -> list[Filter]:

@@ -269,6 +269,5 @@ def _class_character(body: str, at: int) -> tuple[str, int]:
         raise ValueError("a class holds a `-` that is not escaped")
     if body[at] != "\\":
         return body[at], at + 1
-    if at + 1 == len(body):
-        raise ValueError("a backslash in a class escapes nothing")
+    # A bracket behind a backslash does not close a class, so something always follows here.
     return body[at + 1], at + 2

@@ -1,4 +1,4 @@
-"""A rule and the set of all rules: what is to be copied from where to where, as values that are valid once they exist."""
+"""A rule and the set of all rules: what is copied from where to where, as values that are valid once they exist."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -29,11 +29,10 @@ def samples(pattern: str) -> tuple[Sample, ...]:
 
 
 def _names(root: Rest) -> Iterator[Sample]:
-    waiting = [(root, Sample(""))]
-    for _ in range(_STEPS):
-        if not waiting:
-            return
+    waiting, steps = [(root, Sample(""))], 0
+    while waiting and steps < _STEPS:
         rest, so_far = waiting.pop()
+        steps += 1
         if not rest.text:
             yield so_far
             continue
@@ -58,7 +57,7 @@ def _steps(rest: Rest) -> Iterator[tuple[str, Rest, bool]]:
             yield "", rest.token.after, False
         case Choice():
             yield from (("", option, True) for option in rest.token.options)
-        case None if isinstance(rest.at_end, tuple):
+        case _ if isinstance(rest.at_end, tuple):
             yield "/", rest.at_end[0], True
 
 

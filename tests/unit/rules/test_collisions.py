@@ -41,7 +41,7 @@ def possible(*rules: Rule) -> list[str]:
 
 def test_two_sources_of_one_reference_collide() -> None:
     rules = (
-        rule("a", "eu", US, names="library/nginx", tags="v*"),
+        rule("a", "eu", US, names="library/nginx", tags="{.x,v*}"),
         rule("b", "ap", US, names="library/{nginx,redis}", tags="{v1,v2}"),
     )
 
@@ -145,6 +145,7 @@ def test_copies_of_copies_without_end_are_a_mistake() -> None:
         "the copies are copied again without end: eu/x/x to eu/m/x/x to eu/m/m/x/x to eu/m/m/m/x/x, and on"
     ]
     assert [item.rules for item in collisions(RuleSet(rules=(there, back)))] == [("a", "b")]
+    assert len(certain(there, back, rule("c", "us", EU))) == 1
     assert certain(there, rule("b", "us", EU, tags="?", no_tags="?")) == []
 
 

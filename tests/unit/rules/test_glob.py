@@ -130,6 +130,7 @@ def test_the_dialects_corners_are_kept(pattern: str, name: str, expected: str) -
         ("*" * 511 + "b", "a" * 255),
         ("{a,a}" * 100 + "c", "a" * 255),
         ("{a,aa,aaa}" * 50 + "c", "a" * 255),
+        ("{aaa,aa,a}" * 20 + "*[bc]", "a" * 255),
         ("*{a,aa,*a}" * 50 + "c", "a" * 255),
         ("{,a}" * 127 + "b", "a" * 255),
         ("{*a," * 100 + "b" + "}" * 100, "a" * 254 + "c"),
