@@ -1,5 +1,7 @@
 """Where a registry is and how a connection to it is made: base URL, TLS, proxy."""
 
+import ipaddress
+import re
 import ssl
 
 import httpx
@@ -7,6 +9,8 @@ import httpx
 from replicator.errors import ConfigError
 from replicator.rules.registries import Registry, RegistryType
 
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
+_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
 # Docker Hub's names in references and in old configuration files; its API lives at another host.
 _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com"})
@@ -28,10 +32,26 @@ def base_url(registry: Registry) -> httpx.URL:
 
 def is_reachable(url: httpx.URL) -> bool:
     """True for http(s) to a host and port that can exist. Sockets answer others with exceptions of all kinds."""
-    labels = url.host.split(".")
-    is_host = ":" in url.host or all(0 < len(label) < 64 for label in labels)
+    host = url.raw_host.decode("ascii").removesuffix(".")
     is_port = url.port is None or 0 < url.port < 65536
-    return url.scheme in {"http", "https"} and is_host and is_port and len(url.host) < 254
+    return url.scheme in {"http", "https"} and is_port and len(host) < 254 and _is_host(host)
+
+
+def _is_host(host: str) -> bool:
+    # "127.1" and "0x7f000001" are addresses to a resolver but not to a check for addresses: taken in full form only.
+    if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
+        return address_of(host) is not None
+    return all(_LABEL.fullmatch(label) for label in host.split("."))
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The IP address that `host` is, if it is no name. An IPv4 address in IPv6 clothes is that IPv4 address."""
+    try:
+        address = ipaddress.ip_address(host.removesuffix("."))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPTransport:

@@ -4,7 +4,6 @@ Authorization is put on each request by exact origin: nothing of ours is sent to
 "API"). Only GET and HEAD follow redirects; every other request stays at the registry's own origin or is refused.
 """
 
-import ipaddress
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import httpx
 
 from replicator.errors import PermanentError, ReplicatorError
 from replicator.oci import Repository
+from replicator.registry.connections import address_of, is_reachable
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.login import Login, Scopes
@@ -151,7 +151,7 @@ class Session:
         there = joined(url, location, topic)
         if hops > _HOPS:
             raise PermanentError(f"{topic}: redirected more than {_HOPS} times")
-        if there.scheme not in {"http", "https"} or (url.scheme == "https" and there.scheme != "https"):
+        if url.scheme == "https" and there.scheme != "https":
             raise PermanentError(f"{topic}: redirected from {url.scheme} to {there.scheme}")
         if _is_inward(there.host) and not _is_inward(self._exchange.base.host):
             raise PermanentError(f"{topic}: redirected to an address that only this machine can reach")
@@ -164,17 +164,17 @@ def joined(url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
         there = url.join(location).copy_with(fragment=None)
     except (httpx.InvalidURL, ValueError) as exc:
         raise PermanentError(f"{topic}: sent on to something that is not a URL") from exc
-    if there.userinfo or not there.host:
+    if there.userinfo or not is_reachable(there):
         raise PermanentError(f"{topic}: sent on to a malformed URL")
     return there
 
 
 def _is_inward(host: str) -> bool:
     # Loopback, and link-local, where clouds keep their metadata services and the secrets of this machine's role.
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    address = address_of(host)
+    if address is None:
+        name = host.removesuffix(".")
+        return name == "localhost" or name.endswith(".localhost")
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
