@@ -5,6 +5,7 @@ They are guesses to test rules with. Whether the pattern really takes them is fo
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
 from replicator.rules.pattern import Choice, Class, Compiler, Rest, Star
@@ -23,6 +24,7 @@ class Sample:
     exact: bool = True
 
 
+@lru_cache(maxsize=1024)
 def samples(pattern: str) -> tuple[Sample, ...]:
     """Up to 64 different names for `pattern`: every alternative in turn, wildcards replaced by short text."""
     return tuple(islice(dict.fromkeys(_names(Compiler(pattern).root)), _LIMIT))
