@@ -34,7 +34,7 @@ _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _IMMUTABLE = frozenset({"TAG_INVALID", "TAG_IMMUTABLE"})
 # Some registries show a write a little later than they acknowledge it.
-_LOOKS_S = (0.0, 0.3, 0.7, 1.5)
+_LOOKS_S = (0.0, 0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

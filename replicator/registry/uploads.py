@@ -78,7 +78,7 @@ def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Ite
     body = _Body(chunks, descriptor, topic)
     call = Call(
         "PUT",
-        _closing_url(upload, topic),
+        _closing_url(session, upload, topic),
         topic,
         session.scopes(upload.repository, "pull,push"),
         {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size_bytes)},
@@ -103,7 +103,7 @@ def cancel(session: Session, upload: Upload) -> None:
     topic = Topic("giving up the upload of", session.name, upload.repository, upload.digest)
     scopes = (*session.scopes(upload.repository, "pull,push"), *session.scopes(upload.repository, "delete"))
     try:
-        session.send(Call("DELETE", _location(upload, topic), topic, scopes))
+        session.send(Call("DELETE", _location(session, upload, topic), topic, scopes))
     except ReplicatorError as exc:
         log.debug("an upload session stays behind", extra={"registry": session.name, "reason": str(exc)})
 
@@ -135,16 +135,14 @@ class _Body:
             yield chunk
 
 
-def _location(upload: Upload, topic: Topic) -> httpx.URL:
-    try:
-        return httpx.URL(upload.location)
-    except httpx.InvalidURL as exc:
-        raise TemporaryError(f"{topic}: the upload session's address is no URL") from exc
+def _location(session: Session, upload: Upload, topic: Topic) -> httpx.URL:
+    # Checked again: an upload may have been kept elsewhere since it was started.
+    return session.resolve(session.url("/"), upload.location, topic)
 
 
-def _closing_url(upload: Upload, topic: Topic) -> httpx.URL:
+def _closing_url(session: Session, upload: Upload, topic: Topic) -> httpx.URL:
     # The query is opaque state and stays byte for byte, but for a digest that is there already.
-    url = _location(upload, topic)
+    url = _location(session, upload, topic)
     kept = [part for part in url.query.split(b"&") if part and not part.startswith(b"digest=")]
     digest = f"digest={quote(upload.digest, safe='')}".encode("ascii")
     return url.copy_with(raw_path=url.raw_path.partition(b"?")[0] + b"?" + b"&".join([*kept, digest]))
