@@ -5,7 +5,7 @@ only the repositories decide is no mistake: `overlaps` tells of it, and at run t
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -152,12 +152,15 @@ def _onto_itself(writes: Sequence[_Write]) -> Iterator[Collision]:
 
 
 def _endless(lanes: Sequence[tuple[Rule, Destination]]) -> Iterator[Collision]:
+    by_source: dict[str, list[tuple[Rule, Destination]]] = defaultdict(list)
+    for rule, there in lanes:
+        by_source[rule.source].append((rule, there))
     for rule, there in lanes:
         if not there.namespace or not 0 <= there.replace_count <= there.namespace.count("/"):
             continue
         tag = _common_tag(rule, rule)
         for write in _writes(rule, there, _names(rule)):
-            chain = _chain(lanes, write.source, tag)
+            chain = _chain(by_source, write.source, tag)
             if chain:
                 names = tuple(sorted({each.rule.name for each in chain}))
                 path = " to ".join([_path(chain[0].source), *(_path(each.place) for each in chain)])
@@ -167,16 +170,16 @@ def _endless(lanes: Sequence[tuple[Rule, Destination]]) -> Iterator[Collision]:
                 break
 
 
-def _chain(lanes: Sequence[tuple[Rule, Destination]], start: Place, tag: Tag | None) -> list[_Write]:
+def _chain(
+    by_source: Mapping[str, Sequence[tuple[Rule, Destination]]], start: Place, tag: Tag | None
+) -> list[_Write]:
     """The writes from `start` on that come back to one lane for ever; nothing if they come to rest."""
     seen, waiting = {start}, deque([(start, list[_Write]())])
     while waiting and len(seen) < _PLACES:
         place, trail = waiting.popleft()
-        for rule, there in lanes:
-            if rule.source != place[0] or not takes_tag(rule, tag):
-                continue
+        for rule, there in by_source.get(place[0], ()):
             for write in _writes(rule, there, {place[1]: False}):
-                if write.place in seen:
+                if write.place in seen or not takes_tag(rule, tag):
                     continue
                 seen.add(write.place)
                 further = [*trail, write]

@@ -58,7 +58,7 @@ def _bad(pattern: str, fault: Fault) -> ValueError:
     return ValueError(f"bad pattern {pattern!r}: {fault.reason}")
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=2048)
 def _compiled(pattern: str) -> Compiler:
     return Compiler(pattern)
 
