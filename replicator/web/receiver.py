@@ -92,7 +92,7 @@ class Receiver:
 
     async def _body(self, receive: Receive, registry: Registry, declared: str) -> bytes:
         limit = self._bounds.size_bytes
-        if declared.isdigit() and int(declared) > limit:
+        if declared.isdecimal() and int(declared[:20]) > limit:
             raise self._too_large(registry)
         chunks: list[bytes] = []
         size = 0

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,47 @@ def test_counters_of_killed_processes_keep_counting(tmp_path: Path) -> None:
 
     assert 'replicator_jobs_total{destination="d",outcome="copied",rule="r"} 6.0' in shown
     assert 'replicator_propagation_seconds_count{destination="d",rule="r"} 2.0' in shown
+
+
+LOGGING = """
+import logging
+from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing, tracer
+setup_logging("info", "json")
+setup_tracing("receiver", {exporter!r})
+logging.getLogger("httpx").info("GET https://user:canary@host")
+with tracer.start_as_current_span("job"):
+    logging.getLogger("replicator.x").info("done", extra={{"rule": "prod"}})
+shutdown_tracing()
+"""
+
+
+def ran(exporter: str | None) -> tuple[str, list[dict[str, object]]]:
+    """What a process that logs and traces wrote: its spans, and its log lines."""
+    code = LOGGING.format(exporter=exporter)
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout, [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_logs_go_to_stderr_without_the_noise_of_libraries() -> None:
+    spans, lines = ran(None)
+
+    assert [(line["message"], line["rule"]) for line in lines] == [("done", "prod")]
+    assert "trace_id" not in lines[0]
+    assert spans == ""
+
+
+def test_spans_go_where_they_were_asked_and_log_lines_name_their_trace() -> None:
+    spans, lines = ran("console")
+
+    assert '"name": "job"' in spans
+    assert '"service.name": "replicator"' in spans
+    assert str(lines[0]["trace_id"]) in spans
+
+
+def test_the_otlp_exporter_is_installed() -> None:
+    assert [
+        entry.name for entry in entry_points(group="opentelemetry_traces_exporter", name="otlp_proto_http")
+    ]
 
 
 def test_a_made_up_trace_is_valid_and_new_each_time() -> None:
