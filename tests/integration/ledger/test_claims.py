@@ -172,22 +172,32 @@ def test_locks_are_taken_together_or_not_at_all(ledger: Ledger) -> None:
     claimed(ledger, three, "a")
 
 
-def test_a_busy_job_gives_its_place_back_and_asks_ever_less_often(ledger: Ledger) -> None:
-    one, two = job("v1"), job("v2")
+def test_a_busy_job_gives_its_place_to_another(ledger: Ledger) -> None:
+    one, two, three = job("v1"), job("v2"), job("v3")
     ledger.submit([wanted(one)])
-    first = claimed(ledger, one, "tag")
+    claimed(ledger, one, "tag")
     ledger.submit([wanted(two)])
+    ledger.submit([wanted(three)])
     assert ledger.dispatch("us", 2) == [two.id]
+    assert ledger.dispatch("us", 2) == []
+
+    assert ledger.claim(two.id, ["tag"]) is Refusal.BUSY
+
+    assert ledger.dispatch("us", 2) == [three.id]
+
+
+def test_a_busy_job_asks_ever_less_often(ledger: Ledger) -> None:
+    one, two = job("v1"), job("v2")
+    ledger.submit([wanted(one), wanted(two)])
+    claimed(ledger, one, "tag")
 
     waits = []
-    for _ in range(3):
+    for _ in range(4):
         assert ledger.claim(two.id, ["tag"]) is Refusal.BUSY
-        ledger.renew(first)
-        waits.append(next(view.due_at for view in ledger.view.jobs() if view.id == two.id))
+        waits.append(ledger.next_due("us") or 0)
 
     assert waits == sorted(waits)
-    # Room for both, but the busy one does not come before its time.
-    assert ledger.dispatch("us", 2) == []
+    assert waits[3] > 4 * waits[0]
 
 
 def test_the_locks_of_a_dead_worker_come_free(ledger: Ledger, hasty: Ledger) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from replicator.jobs import Outcome
-from replicator.ledger import Finish, Ledger, Refusal, State
+from replicator.ledger import Finish, Lane, Ledger, Refusal, State
 from tests.integration.ledger.kit import claimed, job, wanted
 
 pytestmark = pytest.mark.integration
@@ -187,6 +187,16 @@ def test_an_approval_is_of_what_was_shown_and_not_of_what_came_after(ledger: Led
     assert not claimed(ledger, job()).approved
 
 
+def test_what_is_blocked_again_needs_another_approval(ledger: Ledger) -> None:
+    blocked(ledger)
+    ledger.approve(job().id)
+    ledger.block(claimed(ledger, job()), "the destination moved")
+
+    ledger.reopen(job().id)
+
+    assert not claimed(ledger, job()).approved
+
+
 def test_only_a_blocked_job_can_be_approved(ledger: Ledger) -> None:
     assert not ledger.approve(job().id)
     parked(ledger)
@@ -204,6 +214,7 @@ def test_a_dropped_job_leaves_nothing(ledger: Ledger, halt: object) -> None:
 
     assert ledger.claim(job().id) is Refusal.GONE
     assert ledger.view.jobs() == []
+    assert ledger.view.lanes([("prod", "us")])["prod", "us"] == Lane(0, 0, 0, None)
     assert not ledger.drop(job().id)
 
 
