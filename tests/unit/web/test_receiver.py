@@ -189,3 +189,39 @@ def rejected(registry: str) -> float:
     wanted = f'replicator_events_total{{action="unknown",registry="{registry}",result="rejected"}} '
     lines = [line for line in render_metrics().decode().splitlines() if line.startswith(wanted)]
     return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+
+class BrokenInbox(MemoryInbox):
+    async def record(self, **entry: object) -> str:
+        raise RuntimeError("a bug")
+
+
+def test_a_bug_is_a_500_without_detail(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.ERROR)
+    answer = Site(inbox=BrokenInbox()).post("/webhooks/eu")
+
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
+    assert "request failed" in caplog.messages
+
+
+def test_a_sender_that_leaves_has_sent_nothing(site: Site) -> None:
+    received = [
+        {"type": "http.request", "body": b"{", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    headers = [(b"authorization", f"Bearer {SECRET}".encode())]
+
+    async def receive() -> dict[str, object]:
+        return received.pop(0)
+
+    async def send(_message: object) -> None:
+        pass
+
+    asyncio.run(
+        site.app(
+            {"type": "http", "method": "POST", "path": "/webhooks/eu", "headers": headers}, receive, send
+        )
+    )
+
+    assert not received
+    assert not site.inbox.entries
