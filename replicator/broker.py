@@ -20,7 +20,13 @@ from replicator.errors import LedgerUnavailable
 TASK = "replicator.bring_in_line"
 """The task that the workers offer; its one argument is a job's id."""
 
-WORKER_FLAGS = ("--without-gossip", "--without-mingle", "--without-heartbeat", "--pool=prefork")
+WORKER_OPTIONS = {
+    "pool": "prefork",
+    "without_gossip": True,
+    "without_mingle": True,
+    "without_heartbeat": True,
+    "quiet": True,
+}
 """Gossip and mingle break on reconnecting to Redis (celery issue 8030); the ledger's leases say who is alive."""
 
 _TLS_FILES = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}

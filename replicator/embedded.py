@@ -24,7 +24,7 @@ def server_command(data: Path, socket: Path) -> list[str]:
         # The log is all that is needed; a snapshot beside it would only cost time.
         "save": "",
         "maxmemory-policy": "noeviction",
-        "loglevel": "warning",
+        "logfile": str((data / "redis.log").resolve()),
     }
     return [str(_binary()), *(word for name, value in options.items() for word in (f"--{name}", value))]
 

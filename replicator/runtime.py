@@ -44,16 +44,18 @@ def redis_url(settings: Settings) -> str:
 class Runtime:
     """The parts of one process, each built when it is first asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, book: RuleBook | None = None) -> None:
+        """`book` are rules that are loaded already, as after a fork."""
         self.settings = settings
         self.redis_url = redis_url(settings)
+        self._book = book
         self._clients: dict[str, tuple[Registry, RegistryClient]] = {}
         self._lock = threading.Lock()
 
     @cached_property
     def book(self) -> RuleBook:
         """The rule files. The first use raises RulesError if they are wrong; later revisions may be."""
-        return RuleBook(self.settings.rules, environment())
+        return self._book or RuleBook(self.settings.rules, environment())
 
     @cached_property
     def ledger(self) -> Ledger:

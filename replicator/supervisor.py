@@ -30,7 +30,7 @@ TAKE_OVER_S = 10.0
 
 @dataclass
 class Child:
-    """One process of the tree. `is_ready` tells when those that come after it may start."""
+    """One process of the tree. `is_ready` tells when it does its work."""
 
     name: str
     command: Sequence[str]
@@ -41,11 +41,12 @@ class Child:
 
 
 class Supervisor:
-    """Runs children until told to stop. The order of `children` is the order of starting; they stop the other way."""
+    """Runs children until told to stop. Each stage starts when the one before is ready; they end the other way."""
 
-    def __init__(self, data: Path, children: Sequence[Child], *, grace_s: float = 30.0) -> None:
+    def __init__(self, data: Path, stages: Sequence[Sequence[Child]], *, grace_s: float = 30.0) -> None:
         self._directory = data / "run"
-        self._children = children
+        self._stages = stages
+        self._children = [child for stage in stages for child in stage]
         self._grace_s = grace_s
         self._running: dict[str, _Running] = {}
         self._stop = threading.Event()
@@ -67,9 +68,10 @@ class Supervisor:
         try:
             for child in self._children:
                 self._take_over(child)
-            for child in self._children:
-                self._running[child.name] = self._spawn(child)
-                self._await_ready(child, deadline)
+            for stage in self._stages:
+                self._running.update({child.name: self._spawn(child) for child in stage})
+                for child in stage:
+                    self._await_ready(child, deadline)
         except BaseException:
             self.shut_down()
             raise
@@ -107,8 +109,13 @@ class Supervisor:
         if lock is None:
             raise ConfigError(f"{child.name} of an earlier run does not end")
         with lock:
+            # They log to stderr; what libraries say on stdout is nobody's business.
             process = subprocess.Popen(  # noqa: S603 - our own commands
-                child.command, env={**os.environ, **child.environment}, pass_fds=(lock.fileno(),)
+                child.command,
+                env={**os.environ, **child.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=(lock.fileno(),),
             )
             lock.truncate(0)
             lock.write(str(process.pid))

@@ -2,13 +2,15 @@
 
 import logging
 import platform
+import warnings
 from collections.abc import Iterable
 
 from celery import Celery, bootsteps
-from celery.signals import worker_process_init, worker_process_shutdown
+from celery.platforms import SecurityWarning
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
 from celery.worker.consumer import Consumer
 
-from replicator.broker import WORKER_FLAGS, add_queue, make_app, queue_name
+from replicator.broker import WORKER_OPTIONS, add_queue, make_app, queue_name
 from replicator.errors import ReplicatorError
 from replicator.runtime import Runtime
 from replicator.settings import Settings
@@ -33,6 +35,10 @@ class Worker:
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self
         offer(self.app, lambda: self.runtime.tools)
+        # It warns of pickle as root. Nothing but JSON is read here, and containers have their own uid.
+        warnings.simplefilter("ignore", SecurityWarning)
+        # Whoever connects to this signal sets up logging; Celery then leaves it alone.
+        setup_logging.connect(_nothing, weak=False)
         worker_process_init.connect(self._child_begins, weak=False)
         worker_process_shutdown.connect(_child_ends, weak=False)
 
@@ -42,17 +48,16 @@ class Worker:
 
     def run(self) -> None:
         """Work until a signal ends it."""
-        arguments = [
-            "worker",
-            f"--concurrency={self.settings.concurrency}",
-            *WORKER_FLAGS,
-            "--loglevel=WARNING",
-        ]
-        self.app.worker_main(arguments)
+        self.app.Worker(concurrency=self.settings.concurrency, **WORKER_OPTIONS).start()
 
     def _child_begins(self, **_: object) -> None:
-        self.runtime = Runtime(self.settings)
+        # Connections must not cross a fork. The rules may: nothing else ran in this process when it forked.
+        self.runtime = Runtime(self.settings, book=self.runtime.book)
         setup_tracing("worker", self.settings.trace_exporter)
+
+
+def _nothing(**_: object) -> None:
+    return
 
 
 def _child_ends(**_: object) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from replicator import __version__
 from replicator.cli import reports, roles
+from replicator.demo import scenario
 from replicator.errors import ReplicatorError
 from replicator.settings import Settings
 
@@ -56,6 +57,17 @@ def options(
 def up(rules: Rules = None, data: Data = None, host: Host = None, port: Port = None) -> None:
     """Run everything on this machine: receiver, scheduler, worker, and a Redis of its own."""
     roles.up(Settings.load(rules=rules, data=data, host=host, port=port))
+
+
+@app.command()
+def demo(
+    registry: Annotated[
+        list[str] | None,
+        typer.Option("--registry", help="A real registry's URL: the source first, then each destination."),
+    ] = None,
+) -> None:
+    """Watch a signed image for two platforms arrive in two other regions, on this machine alone."""
+    scenario.run(registry or [])
 
 
 @app.command()

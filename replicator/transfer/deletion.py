@@ -40,6 +40,9 @@ def remove(route: Route, writer: Writer) -> Result:
     head = route.destination.head_manifest(route.target, route.reference)
     found = head.digest if head else None
     record = route.fleet.copied(route.job.destination, route.target, route.reference)
+    if record is None and isinstance(route.reference, Digest):
+        # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
+        return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = (record.digest, record.intent) if record else ()
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
         case Removal.NOTHING:

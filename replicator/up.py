@@ -24,23 +24,29 @@ def make_token(data: Path) -> Path:
     return path
 
 
-def children(settings: Settings) -> list[Child]:
-    """The processes of `up`, in the order in which they start."""
+def stages(settings: Settings) -> list[list[Child]]:
+    """The processes of `up`, in the order in which they start: Redis before those who need it."""
     metrics = settings.data.resolve() / "metrics"
     # Counters begin anew with the tree; all its processes share them.
     shutil.rmtree(metrics, ignore_errors=True)
     metrics.mkdir(parents=True)
+    url = redis_url(settings)
     environment = {
+        "REPLICATOR_REDIS_URL": url,
         "REPLICATOR_DATA": str(settings.data.resolve()),
         "REPLICATOR_RULES": str(settings.rules.resolve()),
         "REPLICATOR_HOST": settings.host,
         "REPLICATOR_PORT": str(settings.port),
+        "REPLICATOR_LOG_LEVEL": settings.log_level,
+        "REPLICATOR_LOG_FORMAT": settings.log_format,
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
     if settings.read_api_token() is None:
-        environment["REPLICATOR_API_TOKEN_FILE"] = str(make_token(settings.data))
-    url = redis_url(settings)
-    tree = [
+        environment |= {
+            "REPLICATOR_API_TOKEN": "",
+            "REPLICATOR_API_TOKEN_FILE": str(make_token(settings.data)),
+        }
+    roles = [
         Child(
             "receiver",
             [sys.executable, "-m", "replicator", "serve"],
@@ -57,8 +63,8 @@ def children(settings: Settings) -> list[Child]:
     ]
     if settings.redis_url is None:
         command = server_command(settings.data, embedded_socket(settings.data))
-        tree.insert(0, Child("redis", command, is_ready=lambda: _pings(url), gentle=True))
-    return tree
+        return [[Child("redis", command, is_ready=lambda: _pings(url), gentle=True)], roles]
+    return [roles]
 
 
 def _pings(url: str) -> bool:
