@@ -37,14 +37,17 @@ def connect(url: str) -> redis.Redis:
 
 
 def connect_async(url: str) -> redis.asyncio.Redis:
-    """A client for the receiver, which must answer its sender within a second: short waits and no second try."""
+    """A client for the receiver, which must answer its sender within about a second: short waits."""
+    # The second try is for connections that a restart of Redis cut while they were idle. Should it record a
+    # notification twice, its jobs are done once all the same.
+    retry = AsyncRetry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
     return redis.asyncio.Redis.from_url(
         url,
         decode_responses=True,
         encoding_errors="surrogateescape",
         socket_timeout=0.8,
         socket_connect_timeout=0.5,
-        retry=AsyncRetry(NoBackoff(), 0),
+        retry=retry,
     )
 
 

@@ -1,12 +1,13 @@
 """What the ledger survives: forgotten scripts, a killed server, an emptied one."""
 
+import asyncio
 import threading
 
 import pytest
 
 from replicator.errors import LedgerUnavailable
 from replicator.jobs import Outcome
-from replicator.ledger import Finish, Ledger, connect
+from replicator.ledger import Finish, Ledger, connect, connect_async, record
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import claimed, job, notify, read_one, wanted
 
@@ -89,3 +90,17 @@ def test_a_server_that_may_not_write_is_an_outage(server: Server, ledger: Ledger
             notify(server.url)
     finally:
         redis.config_set("maxmemory", 0)
+
+
+def test_a_receiver_notices_no_restart(server: Server) -> None:
+    async def twice() -> None:
+        client = connect_async(server.url)
+        await record(client, registry="eu", content_type="", body=b"one", trace=None)
+        server.kill()
+        server.start()
+        await record(client, registry="eu", content_type="", body=b"two", trace=None)
+        await client.aclose()
+
+    asyncio.run(twice())
+
+    assert connect(server.url).xlen("replicator:inbox") == 2
