@@ -1,8 +1,7 @@
 """`python -m replicator.rulefiles` writes the JSON Schema of rule files to standard output."""
 
-import json
 import sys
 
-from replicator.rulefiles.schema import schema
+from replicator.rulefiles.schema import schema_text
 
-sys.stdout.write(json.dumps(schema(), indent=2) + "\n")
+sys.stdout.write(schema_text())

@@ -86,9 +86,7 @@ def _is_heard(registry: Registry) -> bool:
 
 def _insecurities(registry: Registry, entry: Entry) -> Iterator[Problem]:
     if grammar.is_clear_text(registry.url):
-        message = (
-            f"the registry {registry.name} is reached by plain http: anybody on the way can read and change"
-        )
+        message = f"the registry {registry.name} is reached by plain http: anybody on the way can read it all"
         yield entry.problem(message, "url")
     if not registry.tls.verify:
         yield entry.problem(f"the registry {registry.name} may show any TLS certificate: it is not verified")

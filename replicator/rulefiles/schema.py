@@ -1,5 +1,6 @@
 """The JSON Schema of rule files, generated from their models: for editors, and for people who read schemas."""
 
+import json
 from typing import Any
 
 from replicator.rulefiles.harbor import RulesFile
@@ -16,6 +17,11 @@ def schema() -> Schema:
         "title": "Rule file of replicator",
         **{key: value for key, value in made.items() if key != "title"},
     }
+
+
+def schema_text() -> str:
+    """The schema as `rules/schema.json` holds it."""
+    return json.dumps(schema(), indent=2) + "\n"
 
 
 def _plain(value: Any) -> Any:

@@ -33,13 +33,13 @@ _WORDS: dict[str, Callable[[_Details], str]] = {
 
 def problems_of(error: ValidationError, document: Document, model: type[FileModel]) -> list[Problem]:
     """Every mistake that pydantic found when it read the document as `model`."""
-    errors = [(_path(item["loc"]), item) for item in error.errors(include_url=False)]
+    errors = [(_path(item), item) for item in error.errors(include_url=False)]
     silent = {path[:-1] for path, item in errors if _is_type(path) and _is_later(model, path, item)}
     misspelt = {_meant(model, path) for path, item in errors if item["type"] == "extra_forbidden"}
     return [
         _problem(document, model, path, item)
         for path, item in errors
-        if (path[:-1] not in silent or _is_type(path))
+        if (_is_type(path) or not silent.intersection(_above(path)))
         and not (item["type"] == "missing" and path in misspelt)
     ]
 
@@ -54,9 +54,15 @@ def _nearest(text: str, choices: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(text, sorted(choices), n=1)), None)
 
 
-def _path(loc: tuple[int | str, ...]) -> Path:
-    # Elements with "#" or "[key]" are pydantic's own: the branch of a union, the key of a dict.
-    return tuple(part for part in loc if not (isinstance(part, str) and part.startswith(("#", "[key]"))))
+def _path(item: ErrorDetails) -> Path:
+    # Pydantic's own elements are the branch of a union and the key of a dict. A key of the user's may look the same.
+    last = item["loc"][-1:] if item["type"] in {"extra_forbidden", "missing"} else ()
+    inner = item["loc"][: len(item["loc"]) - len(last)]
+    return (*(part for part in inner if part not in {"#text", "#list", "#mapping", "[key]"}), *last)
+
+
+def _above(path: Path) -> Iterator[Path]:
+    return (path[:length] for length in range(len(path)))
 
 
 def _is_type(path: Path) -> bool:
@@ -67,7 +73,7 @@ def _is_later(model: type[FileModel], path: Path, item: ErrorDetails) -> bool:
     refused = {
         value for found in _models_at(model, path) for value in found.later_values.get(str(path[-1]), ())
     }
-    return item["type"] in {"enum", "literal_error"} and item["input"] in refused
+    return item["type"] in {"enum", "literal_error"} and str(item["input"]) in refused
 
 
 def _problem(document: Document, model: type[FileModel], path: Path, item: ErrorDetails) -> Problem:

@@ -49,7 +49,7 @@ def test_a_value_that_is_not_what_it_looks_like_is_no_text_and_no_number(text: s
     value = parse("f", f"a: {text}".encode()).value
 
     assert value in ({"a": text}, {"a": Unquoted(text)})
-    assert isinstance(value["a"], Unquoted) or text == "1e3."  # type: ignore[index]
+    assert isinstance(value["a"], Unquoted) or text == "1e3."
 
 
 def test_text_that_only_resembles_a_number_is_text() -> None:
