@@ -179,8 +179,7 @@ def _is_inward(host: str) -> bool:
 
 
 def _body(call: Call, response: httpx.Response) -> bytes:
-    if call.method == "HEAD":
-        return b""
+    # An answer to HEAD has no body, but its end must be read or the connection is lost.
     # What a write is answered matters by its status and headers: it was made, even if the rest is lost.
     if call.method != "GET" or not 200 <= response.status_code < 300:
         return read_start(response, call.topic)

@@ -4,7 +4,9 @@ import ssl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import trustme
@@ -12,7 +14,15 @@ from pydantic import SecretStr
 
 from replicator.demo.logins import TokenLogin
 from replicator.demo.server import serve
-from replicator.errors import Corrupt, Denied, MissingContent, PermanentError, Unavailable, Unsupported
+from replicator.errors import (
+    Corrupt,
+    Denied,
+    MissingContent,
+    PermanentError,
+    TemporaryError,
+    Unavailable,
+    Unsupported,
+)
 from replicator.oci import OCI_MANIFEST, Descriptor, Digest, Manifest, Repository, Tag, parse_manifest
 from replicator.registry import RegistryClient, connect
 from replicator.rules.registries import TLS, Credential, Registry, RegistryType
@@ -270,6 +280,48 @@ def test_a_lost_answer_to_an_upload_is_looked_up(stack: ExitStack) -> None:
     assert client.has_blob(Repository("a"), descriptor)
     assert len(fake.requests("PUT", "/blobs/")) == 1
     client.close()
+
+
+class Counting(BaseHTTPRequestHandler):
+    """Answers every request the same, and counts connections."""
+
+    protocol_version = "HTTP/1.1"
+    connections = 0
+
+    def setup(self) -> None:
+        type(self).connections += 1
+        super().setup()
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        self.send_response(404 if self.command in {"HEAD", "DELETE"} else 202)
+        self.send_header("Location", "/v2/a/blobs/uploads/1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_HEAD = do_DELETE = do_POST = do_PUT = answer  # noqa: N815 - the names that the base class calls
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_one_connection_serves_many_requests() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Counting)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    client = connect(registry(f"http://127.0.0.1:{server.server_port}"))
+
+    for _ in range(5):
+        client.head_manifest(Repository("a"), V1)
+        client.delete_manifest(Repository("a"), V1)
+        started = client.start_upload(Repository("a"), blob(LAYER).digest)
+        assert started
+        with pytest.raises(TemporaryError):
+            client.finish_upload(started, blob(LAYER), [LAYER])
+
+    client.close()
+    server.shutdown()
+    server.server_close()
+    assert Counting.connections == 1
 
 
 def server_tls(authority: trustme.CA, host: str = "127.0.0.1") -> ssl.SSLContext:
