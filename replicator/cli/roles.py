@@ -49,8 +49,10 @@ def serve(settings: Settings) -> None:
         token=token,
         bounds=Bounds(settings.webhook_limit_bytes, settings.webhook_timeout_s),
     )
-    serve_http(app, settings.host, settings.port)
-    shutdown_tracing()
+    try:
+        serve_http(app, settings.host, settings.port, body_timeout_s=settings.webhook_timeout_s)
+    finally:
+        shutdown_tracing()
 
 
 def worker(settings: Settings, destinations: str) -> None:

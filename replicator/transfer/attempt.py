@@ -56,7 +56,8 @@ def bring_in_line(job_id: str, tools: Tools) -> None:
         _without_rule(tools, job_id)
         return
     try:
-        target = destination_repository(there, job.repository)
+        registry = rules.registries[job.destination]
+        target = destination_repository(there, job.repository, registry.type)
     except ValueError as exc:
         claim = tools.ledger.claim(job_id)
         if isinstance(claim, Claim):
