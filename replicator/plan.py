@@ -173,9 +173,12 @@ class Ground:
 
 def steps(artifact: Artifact, reference: Reference, ground: Ground) -> Plan:
     """What brings `reference` at the destination to `artifact`."""
-    writes = _before(artifact, ground)
-    if artifact.manifest.subject and not ground.lists_referrers:
-        writes.append(ListReferrers(artifact.manifest.subject, (artifact.manifest.descriptor,)))
+    subject = artifact.manifest.subject
+    if subject and not ground.lists_referrers:
+        # By digest first: a list of referrers is an index, and a registry takes none whose entries are not there.
+        writes = [*_writes(artifact, ground), ListReferrers(subject, (artifact.manifest.descriptor,))]
+    else:
+        writes = _before(artifact, ground)
     writes.append(PutManifest(artifact.manifest, reference))
     return Plan(ground.copies(blobs_of([artifact])), _unique(writes))
 

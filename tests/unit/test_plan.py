@@ -1,0 +1,308 @@
+"""Plans, carried out on a model of a registry that refuses what dangles: interrupted anywhere, and planned again."""
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.errors import PermanentError
+from replicator.oci import Digest, Repository, Tag, companion_tags, referrers_tag
+from replicator.plan import (
+    Artifact,
+    Facts,
+    ListReferrers,
+    Plan,
+    PutManifest,
+    Removal,
+    Verdict,
+    blobs_of,
+    decide,
+    decide_removal,
+    follow_up,
+    merged_list,
+    steps,
+)
+from tests.unit.plan_model import (
+    CASES,
+    HERE,
+    NEW,
+    OLD,
+    V1,
+    Case,
+    Model,
+    artifacts,
+    blob,
+    ground,
+    image,
+    index,
+    pointer,
+)
+
+ELSEWHERE = Repository("base/os")
+
+
+# Properties
+
+
+@given(CASES)
+def test_a_plan_ends_in_line_and_the_next_one_is_empty(case: Case) -> None:
+    model = Model()
+
+    model.complete(case.plan(model))
+
+    case.check_all_there(model)
+    assert case.verdict(model) is Verdict.UNCHANGED
+
+
+@given(CASES, st.integers(0, 40), st.none() | st.just(OLD))
+def test_a_plan_may_be_interrupted_after_any_step_and_planned_again(
+    case: Case, after: int, before: Digest | None
+) -> None:
+    model = Model(tags={V1: before} if before else {})
+    plan = case.plan(model)
+    count = len(plan.blobs) + len(plan.writes)
+
+    model.interrupt(plan, after=min(after, count - 1))
+
+    assert model.tags.get(V1) == before
+    assert case.verdict(model) is Verdict.COPY
+    model.complete(case.plan(model))
+    case.check_all_there(model)
+    assert case.verdict(model) is Verdict.UNCHANGED
+
+
+@given(CASES)
+def test_the_tag_is_last_and_written_once(case: Case) -> None:
+    writes = case.plan(Model()).writes
+
+    assert writes[-1] == PutManifest(case.artifact.manifest, V1)
+    assert [step for step in writes if step.reference == V1] == [writes[-1]]
+
+
+@given(CASES)
+def test_no_step_comes_twice(case: Case) -> None:
+    plan = case.plan(Model())
+
+    assert len({step.blob.digest for step in plan.blobs}) == len(plan.blobs)
+    assert len(set(plan.writes)) == len(plan.writes)
+
+
+@given(CASES)
+def test_a_subject_comes_before_its_signatures_and_referrers(case: Case) -> None:
+    writes = case.plan(Model()).writes
+    numbered = reversed([*enumerate(writes)])
+    first = {step.manifest.digest: at for at, step in numbered if isinstance(step, PutManifest)}
+
+    for part in case.artifact.walk():
+        followers = [item for _, item in part.companions] + list(part.referrers)
+        if part.manifest.subject is None:
+            for follower in followers:
+                if follower.manifest.digest != part.manifest.digest:
+                    assert first[part.manifest.digest] < first[follower.manifest.digest]
+
+
+@given(CASES)
+def test_another_tag_of_what_is_there_brings_none_of_its_blobs_again(case: Case) -> None:
+    model = Model()
+    model.complete(case.plan(model))
+    followers = [*[item for _, item in case.artifact.companions], *case.artifact.referrers]
+
+    plan = case.plan(model, Tag("v2"))
+    model.complete(plan)
+
+    assert {step.blob for step in plan.blobs} <= set(blobs_of(followers))
+    assert model.tags[Tag("v2")] == case.artifact.manifest.digest
+
+
+@given(CASES)
+def test_an_index_brings_only_those_of_its_children_that_are_not_there(case: Case) -> None:
+    model = Model()
+    model.complete(case.plan(model))
+    fresh = Artifact(image(blob("fresh"), note="fresh"))
+    around = index(pointer(case.artifact.manifest), pointer(fresh.manifest))
+    wider = Case(Artifact(around, children=(case.artifact, fresh)), case.has_api)
+
+    plan = wider.plan(model, Tag("v2"))
+    model.complete(plan)
+
+    assert [step.blob for step in plan.blobs] == list(fresh.manifest.blobs)
+    assert [step.reference for step in plan.writes] == [fresh.manifest.digest, Tag("v2")]
+    wider.check_all_there(model)
+
+
+@given(CASES)
+def test_a_reference_by_digest_is_written_once_and_its_referrers_after_it(case: Case) -> None:
+    model = Model()
+    digest = case.artifact.manifest.digest
+
+    plan = case.plan(model, digest)
+    model.complete(plan)
+
+    case.check_all_there(model)
+    assert [step for step in plan.writes if step.reference == digest] == [
+        PutManifest(case.artifact.manifest, digest)
+    ]
+
+
+@given(artifacts(depth=1), st.booleans(), st.data())
+def test_an_artifact_that_refers_is_listed_before_its_tag_shows_it(
+    subject: Artifact, has_api: bool, data: st.DataObject
+) -> None:
+    model = Model()
+    model.complete(Case(subject, has_api).plan(model, Tag("subject")))
+    case = Case(data.draw(artifacts(depth=1, subject=subject.manifest)), has_api)
+
+    plan = case.plan(model)
+    model.interrupt(plan, after=len(plan.blobs) + len(plan.writes) - 1)
+
+    listed = model.listed(subject.manifest.digest, has_api=has_api)
+    assert V1 not in model.tags
+    assert has_api or case.artifact.manifest.digest in listed
+    model.complete(case.plan(model))
+    assert case.artifact.manifest.digest in model.listed(subject.manifest.digest, has_api=has_api)
+
+
+@given(artifacts(depth=1), st.booleans(), st.integers(0, 20), st.data())
+def test_late_referrers_follow_a_subject_that_is_there(
+    subject: Artifact, has_api: bool, after: int, data: st.DataObject
+) -> None:
+    model = Model()
+    model.complete(Case(subject, has_api).plan(model))
+    late = tuple(data.draw(st.lists(artifacts(depth=1, subject=subject.manifest), min_size=1, max_size=3)))
+    digest = subject.manifest.digest
+    plan = follow_up(digest, late, ground(has_api=has_api))
+
+    model.interrupt(plan, after=after)
+    model.complete(follow_up(digest, late, ground(has_api=has_api)))
+
+    wanted = {referrer.manifest.digest for referrer in (*subject.referrers, *late)}
+    assert wanted <= model.listed(digest, has_api=has_api)
+    assert model.tags[V1] == digest
+
+
+# Examples
+
+
+def test_a_plain_image_takes_its_blobs_and_one_write() -> None:
+    manifest = image(blob("a"), blob("b"))
+
+    plan = steps(Artifact(manifest), V1, ground())
+
+    assert [step.blob.digest for step in plan.blobs] == [item.digest for item in manifest.blobs]
+    assert plan.writes == (PutManifest(manifest, V1),)
+
+
+def test_a_blob_may_be_mounted_from_where_it_is_known_to_be_or_from_right_here() -> None:
+    manifest = image(blob("a"))
+    known = {Digest.of(b"a"): ELSEWHERE}
+
+    plan = steps(Artifact(manifest), V1, ground(locations=known))
+
+    assert [step.mount_from for step in plan.blobs] == [HERE, ELSEWHERE]
+
+
+def test_a_foreign_layer_stays_where_it_is() -> None:
+    plan = steps(Artifact(image(blob("f", is_foreign=True))), V1, ground())
+
+    assert [step.blob.digest for step in plan.blobs] == [Digest.of(b"config")]
+
+
+def test_an_artifact_that_is_there_takes_its_tag_alone() -> None:
+    manifest = image(blob("a"))
+
+    assert steps(Artifact(manifest, is_there=True), V1, ground()) == Plan((), (PutManifest(manifest, V1),))
+
+
+def test_a_signed_index_comes_in_the_order_that_a_puller_needs() -> None:
+    child = image(blob("a"))
+    top = index(pointer(child))
+    signature, sbom = image(blob("s")), image(blob("r"), subject=top)
+    tag = companion_tags(top.digest)[0]
+    artifact = Artifact(
+        top,
+        children=(Artifact(child),),
+        companions=((tag, Artifact(signature)),),
+        referrers=(Artifact(sbom),),
+    )
+
+    plan = steps(artifact, V1, ground(has_api=False))
+
+    assert plan.writes == (
+        PutManifest(child, child.digest),
+        PutManifest(top, top.digest),
+        PutManifest(signature, tag),
+        PutManifest(sbom, sbom.digest),
+        ListReferrers(top.digest, (sbom.descriptor,)),
+        PutManifest(top, V1),
+    )
+
+
+def test_a_list_of_referrers_has_the_tag_of_its_subject() -> None:
+    assert ListReferrers(OLD, ()).reference == referrers_tag(OLD)
+
+
+@pytest.mark.parametrize(
+    ("found", "override", "came", "other", "expected"),
+    [
+        (found, override, came, other, verdict)
+        for found, override, came, other in product((None, OLD, NEW), *[(False, True)] * 3)
+        for verdict in [
+            Verdict.UNCHANGED
+            if found == NEW
+            else Verdict.ECHO
+            if came
+            else Verdict.COPY
+            if found is None
+            else Verdict.CONFLICT
+            if other
+            else Verdict.COPY
+            if override
+            else Verdict.KEEP
+        ]
+    ],
+)
+def test_the_verdict_on_a_reference(
+    found: Digest | None, override: bool, came: bool, other: bool, expected: Verdict
+) -> None:
+    facts = Facts(
+        wanted=NEW, found=found, override=override, came_from_destination=came, written_by_another=other
+    )
+
+    assert decide(facts) is expected
+
+
+@pytest.mark.parametrize(
+    ("found", "put_there", "deletion", "expected"),
+    [
+        (None, (), True, Removal.NOTHING),
+        (None, (OLD, OLD), False, Removal.NOTHING),
+        (OLD, (OLD, OLD), False, Removal.KEEP),
+        (OLD, (OLD, NEW), True, Removal.WAIT),
+        (NEW, (OLD, NEW), True, Removal.WAIT),
+        (NEW, (OLD, None), True, Removal.NOT_OURS),
+        (NEW, (), True, Removal.NOT_OURS),
+    ],
+)
+def test_the_verdict_on_a_reference_that_is_gone(
+    found: Digest | None, put_there: tuple[Digest | None, ...], deletion: bool, expected: Removal
+) -> None:
+    assert decide_removal(found=found, put_there=put_there, deletion=deletion) is expected
+
+
+def test_what_others_listed_stays() -> None:
+    theirs, ours = image(note="theirs").descriptor, image(note="ours").descriptor
+    first = merged_list(None, [theirs])
+    assert first
+
+    both = merged_list(first, [ours, ours])
+
+    assert both
+    assert list(both.children) == [theirs, ours]
+    assert merged_list(both, [theirs, ours]) is None
+    assert merged_list(None, []) is None
+
+
+def test_a_referrers_tag_that_is_no_list_is_not_overwritten() -> None:
+    with pytest.raises(PermanentError, match="not an index"):
+        merged_list(image(), [image(note="ours").descriptor])
