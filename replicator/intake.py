@@ -9,11 +9,15 @@ from collections.abc import Iterator
 from replicator.events import Action, Event, MalformedEvent, parse
 from replicator.jobs import Job, jobs_for
 from replicator.ledger import Inbox, Ledger, Notification, Submission
+from replicator.oci import Digest
 from replicator.rules import RuleSet, TriggerType, destination_repository
 from replicator.telemetry import EVENTS
 
 log = logging.getLogger(__name__)
 
+UNTAGGED_DELAY_S = 1.0
+"""Manifests without a tag are mostly the children of an index that is still being pushed: its tag goes first, and
+brings them along, so that their own jobs find nothing left to do."""
 CLOCK_TRUST_S = 3600.0
 """How far behind our receipt a sender's clock is believed. Its time is for display and lag, never for order."""
 
@@ -60,6 +64,7 @@ def _submission(job: Job, event: Event, notification: Notification) -> Submissio
         action=event.action,
         digest=event.digest,
         trace=notification.trace,
+        delay_s=UNTAGGED_DELAY_S if isinstance(job.reference, Digest) else 0.0,
     )
 
 

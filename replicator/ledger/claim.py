@@ -11,7 +11,8 @@ from replicator.oci import Digest
 class Submission:
     """A wish to have `job` done, and the hint of the event behind it.
 
-    `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync).
+    `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync). The
+    job is due `delay_s` from now, or sooner if it was.
     """
 
     job: Job
@@ -19,6 +20,7 @@ class Submission:
     action: str | None = None
     digest: Digest | None = None
     trace: str | None = None
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,12 +57,12 @@ class Work:
 
     # Submitting
 
-    def submit(self, submissions: Sequence[Submission], *, delay_s: float = 0.0) -> None:
-        """Writes jobs down, due `delay_s` from now, or sooner if they were. A large sequence goes in portions."""
+    def submit(self, submissions: Sequence[Submission]) -> None:
+        """Writes jobs down. A large sequence goes in portions."""
         for start in range(0, len(submissions), _SUBMISSIONS_A_CALL):
             portion = submissions[start : start + _SUBMISSIONS_A_CALL]
             with answering():
-                self._submit(delay_s, *_packed(portion))
+                self._submit(*_packed(portion))
 
     def route(self, entry_id: str, submissions: Sequence[Submission]) -> bool:
         """Takes a notification out of the inbox and writes its jobs down, both or neither.
@@ -209,6 +209,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             item.job.rule,
             item.job.destination,
             item.since,
+            item.delay_s,
             item.action or "",
             item.digest or "",
             item.trace or "",

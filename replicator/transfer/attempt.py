@@ -194,7 +194,7 @@ class Attempt:
         """Submit the job once more: something may have been written that nobody looked at afterwards."""
         claim = self.claim
         self.tools.ledger.submit(
-            [Submission(claim.job, since=claim.since, trace=claim.trace)], delay_s=delay_s
+            [Submission(claim.job, since=claim.since, trace=claim.trace, delay_s=delay_s)]
         )
 
     def _report(self, result: Result) -> None:

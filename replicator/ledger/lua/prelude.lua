@@ -97,10 +97,12 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is eight values: id, key, rule, destination, since, action, digest,
--- trace; empty text stands for none.
-local function submit(values, first, delay)
-  local id, key, rule, destination, since, action, digest, trace = unpack(values, first, first + 7)
+-- Writes down that a job is wanted. A submission is nine values: id, key, rule, destination, since, delay, action,
+-- digest, trace; empty text stands for none. The job is due `delay` seconds from now, or sooner if it was.
+local SUBMISSION = 9
+local function submit(values, first)
+  local id, key, rule, destination, since, delay, action, digest, trace = unpack(values, first, first + SUBMISSION - 1)
+  delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
   if redis.call('HINCRBY', job, 'gen', 1) == 1 then
     redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination)

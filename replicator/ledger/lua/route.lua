@@ -4,8 +4,8 @@
 if redis.call('XACK', P .. 'inbox', ARGV[1], ARGV[2]) == 0 then
   return 0
 end
-for first = 3, #ARGV, 8 do
-  submit(ARGV, first, 0)
+for first = 3, #ARGV, SUBMISSION do
+  submit(ARGV, first)
 end
 redis.call('XDEL', P .. 'inbox', ARGV[2])
 return 1

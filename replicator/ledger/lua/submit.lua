@@ -1,7 +1,7 @@
--- SUBMIT delay_s, submission...
--- Every submission's job is pending and due `delay_s` from now, or sooner if it was.
+-- SUBMIT submission...
+-- Every submission's job is pending.
 
-for first = 2, #ARGV, 8 do
-  submit(ARGV, first, tonumber(ARGV[1]))
+for first = 1, #ARGV, SUBMISSION do
+  submit(ARGV, first)
 end
 return 1

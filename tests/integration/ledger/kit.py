@@ -17,8 +17,10 @@ def job(tag: str = "v1", *, rule: str = "prod", destination: str = "us") -> Job:
     return Job(rule, destination, Repository("team/api"), Tag(tag))
 
 
-def wanted(this: Job, since: float = 100.0, *, digest: Digest | None = DIGEST) -> Submission:
-    return Submission(this, since, "push", digest, "trace-1")
+def wanted(
+    this: Job, since: float = 100.0, *, digest: Digest | None = DIGEST, delay_s: float = 0.0
+) -> Submission:
+    return Submission(this, since, "push", digest, "trace-1", delay_s)
 
 
 def claimed(ledger: Ledger, this: Job, *locks: str) -> Claim:

@@ -44,7 +44,7 @@ def _claim(ledger: Ledger, this: Job, hands: Hands) -> None:
 
 VERBS: dict[str, Verb] = {
     "submit": lambda ledger, this, _: ledger.submit([wanted(this, time.time())]),
-    "submit later": lambda ledger, this, _: ledger.submit([wanted(this, 50.0)], delay_s=0.1),
+    "submit later": lambda ledger, this, _: ledger.submit([wanted(this, 50.0, delay_s=0.1)]),
     "dispatch": lambda ledger, this, _: ledger.dispatch(this.destination, CAP),
     "claim": _claim,
     "renew": _with_claim(lambda ledger, claim: ledger.renew(claim)),

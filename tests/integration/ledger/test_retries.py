@@ -80,7 +80,7 @@ def test_a_submission_during_the_run_shortens_the_back_off_that_follows(ledger: 
 
 
 def test_a_delayed_submission_comes_due_later_and_a_fresh_one_at_once(ledger: Ledger) -> None:
-    ledger.submit([wanted(job())], delay_s=30)
+    ledger.submit([wanted(job(), delay_s=30)])
     assert due_in(ledger) == pytest.approx(30, abs=1)
 
     ledger.submit([wanted(job())])
@@ -91,7 +91,7 @@ def test_a_delayed_submission_comes_due_later_and_a_fresh_one_at_once(ledger: Le
 def test_a_delayed_submission_postpones_nothing(ledger: Ledger) -> None:
     ledger.submit([wanted(job())])
 
-    ledger.submit([wanted(job())], delay_s=30)
+    ledger.submit([wanted(job(), delay_s=30)])
 
     assert ledger.dispatch("us", 1) == [job().id]
 
