@@ -77,7 +77,7 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
                 continue
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None
-            due = ledger.dispatch(name, jobs_at_once(slots, len(names), limit))
+            due = ledger.dispatch(name, jobs_at_once(slots, len(rules.destinations), limit))
             if due:
                 runtime.bell.ring(name, due)
             next_due = ledger.next_due(name)

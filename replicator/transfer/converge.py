@@ -62,14 +62,17 @@ class Crossing:
 
     def bring(self, manifest: Manifest) -> Result:
         """Bring the destination in line with a reference that exists at the source."""
-        reference = self.route.reference
-        subject = companion_subject(reference) if isinstance(reference, Tag) else manifest.subject
-        if isinstance(reference, Tag) and subject is None:
-            return self._bring_taken(manifest)
-        lists_or_refers = subject is not None and reference in (manifest.digest, referrers_tag(subject))
+        rule, reference = self.route.rule, self.route.reference
         tag = reference if isinstance(reference, Tag) else None
-        if takes_tag(self.route.rule, tag) and not lists_or_refers:
-            return self._bring_taken(manifest)
+        subject = companion_subject(tag) if tag else manifest.subject
+        if subject is None:
+            if takes_tag(rule, tag):
+                return self._bring_taken(manifest)
+            return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
+        if rule.signatures is Signatures.IGNORE:
+            return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")
+        if tag and takes_tag(rule, tag) and tag != referrers_tag(subject):
+            return self._copy(manifest, override=True)
         return self._bring_companion(manifest, subject)
 
     def _bring_taken(self, manifest: Manifest) -> Result:
@@ -81,11 +84,9 @@ class Crossing:
             return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
         return self._copy(manifest, override=route.rule.override)
 
-    def _bring_companion(self, manifest: Manifest, subject: Digest | None) -> Result:
+    def _bring_companion(self, manifest: Manifest, subject: Digest) -> Result:
         """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
         route = self.route
-        if subject is None or route.rule.signatures is Signatures.IGNORE:
-            return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
         # Ask the ledger before the registry: a job that announces the subject later will find this companion itself.
         expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
         if not route.destination.head_manifest(route.target, subject):
