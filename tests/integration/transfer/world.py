@@ -1,0 +1,190 @@
+"""Registries that are fakes, a ledger that is real, and a worker that tries a job when it is told to."""
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import redis
+
+from replicator.demo.features import Features
+from replicator.demo.messages import Request, Response
+from replicator.jobs import Job
+from replicator.ledger import JobView, Ledger, State, Submission
+from replicator.oci import Digest, Repository, Tag, parse_reference
+from replicator.registry import RegistryClient
+from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
+from replicator.transfer import Tools, bring_in_line
+from tests.fakes.images import Image, delete, head, push
+from tests.fakes.registry import FakeRegistry
+
+API = "team/api"
+LEASE_S = 20.0
+SETTLES_WITHIN_S = 10.0
+VERSIONS = (Filter(FilterType.NAME, "team/**"), Filter(FilterType.TAG, "v*"))
+ALL = (Filter(FilterType.NAME, "**"),)
+
+Hook = Callable[[Request], None]
+
+
+class Killed(BaseException):
+    """What a test raises in a worker to end it without a word: nobody catches it."""
+
+
+class Watched(FakeRegistry):
+    """A fake registry that lets a test look, or interfere, before and after each request."""
+
+    def __init__(self, features: Features | None = None) -> None:
+        super().__init__(features)
+        self.before: Hook | None = None
+        self.after: Hook | None = None
+
+    def handle(self, request: Request) -> Response:
+        if self.before:
+            self.before(request)
+        response = super().handle(request)
+        if self.after:
+            self.after(request)
+        return response
+
+
+def a_rule(
+    name: str = "prod", source: str = "eu", *there: str, filters: tuple[Filter, ...] = VERSIONS
+) -> Rule:
+    """A rule that copies tags `v*` of repositories `team/**`; `dataclasses.replace` makes others of it."""
+    return Rule(
+        name,
+        source,
+        tuple(Destination(name) for name in there or ("us",)),
+        filters=filters,
+        delete_grace_s=0.05,
+    )
+
+
+class World:
+    """Some registries, the rules between them, one ledger, and a worker without a queue."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        redis_url: str,
+        rules: Sequence[Rule],
+        *,
+        features: Mapping[str, Features],
+        kinds: Mapping[str, RegistryType],
+    ) -> None:
+        self.ledger = ledger
+        self.redis = redis.Redis.from_url(redis_url)
+        names = {rule.source for rule in rules} | {
+            there.registry for rule in rules for there in rule.destinations
+        }
+        self.registries = {name: Watched(features.get(name)) for name in sorted(names)}
+        described = {
+            name: Registry(name, kinds.get(name, RegistryType.DISTRIBUTION), f"http://{name}.test")
+            for name in names
+        }
+        self.rules = RuleSet(described, tuple(rules))
+        self._clients = {
+            name: RegistryClient(registry, transport=self.registries[name].transport())
+            for name, registry in described.items()
+        }
+
+    def close(self) -> None:
+        for client in self._clients.values():
+            client.close()
+        self.redis.close()
+
+    def __getitem__(self, name: str) -> Watched:
+        return self.registries[name]
+
+    def obey(self, *rules: Rule) -> None:
+        """From now on these are the rules."""
+        self.rules = replace(self.rules, rules=rules)
+
+    # What people do at registries
+
+    def push(self, name: str, reference: str | None, pushed: Image, *, repository: str = API) -> Digest:
+        return push(self[name], repository, reference, pushed)
+
+    def delete(self, name: str, reference: str, *, repository: str = API) -> None:
+        delete(self[name], repository, reference)
+
+    def digest(self, name: str, reference: str = "v1", *, repository: str = API) -> Digest | None:
+        """What the registry holds there, looked up in its storage."""
+        with self[name].storage.lock:
+            shelf = self[name].storage.find(Repository(repository))
+            if shelf is None:
+                return None
+            found = parse_reference(reference)
+            return shelf.tags.get(found) if isinstance(found, Tag) else (shelf.manifests.get(found) and found)
+
+    def head(self, name: str, reference: str = "v1") -> Digest | None:
+        return head(self[name], API, reference)
+
+    # Jobs
+
+    def job(self, reference: str = "v1", *, rule: str = "prod", to: str = "us", repository: str = API) -> Job:
+        return Job(rule, to, Repository(repository), parse_reference(reference))
+
+    def tell(self, job: Job, action: str | None = "push", digest: Digest | None = None) -> None:
+        """An event, or with no action a resync, asks for the job."""
+        self.ledger.submit([Submission(job, self.ledger.view.now(), action, digest)])
+
+    def work(self, job: Job) -> JobView | None:
+        """A worker hears the doorbell; what the ledger shows of the job afterwards."""
+        bring_in_line(job.id, self.tools())
+        return self.ledger.view.job_view(job.id)
+
+    def tools(self, *, ledger: Ledger | None = None, lease_s: float = LEASE_S) -> Tools:
+        return Tools(ledger or self.ledger, lambda: self.rules, self._clients.__getitem__, lease_s)
+
+    def run(self, job: Job, action: str | None = "push", digest: Digest | None = None) -> JobView:
+        """Ask for the job and try it once, with all logs cleared before."""
+        self.forget_requests()
+        self.tell(job, action, digest)
+        return self.shown(self.work(job))
+
+    def settle(self, *, until: Callable[[], bool] | None = None) -> None:
+        """Work until nothing is pending, without waiting for back-offs."""
+        deadline = time.monotonic() + SETTLES_WITHIN_S
+        while jobs := self.ledger.view.jobs(state=State.PENDING):
+            assert time.monotonic() < deadline, jobs
+            for view in jobs:
+                self.ledger.reopen(view.id)
+                bring_in_line(view.id, self.tools())
+            time.sleep(0.005)
+
+    def remove(self, job: Job) -> JobView:
+        """A delete event asks for the job, and it is worked on until it ends or stops."""
+        self.tell(job, "delete")
+        self.settle()
+        return self.shown(self.ledger.view.job_view(job.id))
+
+    def expire(self, job: Job) -> None:
+        """The lease runs out now."""
+        self.redis.hset(f"replicator:job:{job.id}", "lease_until", "0")
+
+    def shown(self, view: JobView | None) -> JobView:
+        assert view
+        return view
+
+    # Requests
+
+    def forget_requests(self) -> None:
+        for registry in self.registries.values():
+            registry.log.clear()
+
+    def asked(self, name: str) -> list[str]:
+        """The requests to a registry since the last `run` began, names shortened: `PUT manifests/v1`."""
+        return [
+            f"{entry.method} {re.sub(r'^/v2/(?:.+?)/(?=manifests/|blobs/|tags/|referrers/)', '', entry.path)}"
+            for entry in self[name].log
+        ]
+
+    def writes(self, name: str) -> list[str]:
+        """The requests that changed something: all but GET and HEAD."""
+        return [text for text in self.asked(name) if not text.startswith(("GET", "HEAD"))]
+
+    def tags_written(self, name: str) -> list[str]:
+        """The references of the manifests that were written, in this order."""
+        return [text.removeprefix("PUT manifests/") for text in self.asked(name) if "PUT manifests/" in text]
