@@ -4,6 +4,7 @@ Every process builds one `Runtime` for itself; nothing else in the package build
 """
 
 import hashlib
+import logging
 import tempfile
 import threading
 from functools import cached_property
@@ -12,7 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from replicator.broker import Bell, make_app
-from replicator.errors import ConfigError, PermanentError
+from replicator.errors import ConfigError, PermanentError, TemporaryError
 from replicator.ledger import Ledger
 from replicator.registry import RegistryClient, connect
 from replicator.rulefiles import RuleBook
@@ -20,6 +21,8 @@ from replicator.rules import Registry, RuleSet
 from replicator.settings import Settings, environment
 from replicator.telemetry import observe_request
 from replicator.transfer import Tools
+
+log = logging.getLogger(__name__)
 
 _SOCKET_PATH_LIMIT = 100
 """The kernel's limit is 108 bytes, and Redis writes a temporary name beside it."""
@@ -91,6 +94,17 @@ class Runtime:
             client = connect(registry, observe=observe_request)
             self._clients[name] = (registry, client)
         return client
+
+    def warn(self) -> None:
+        """Log what a person should know at the start: of the rules in force, and of a Redis that may forget."""
+        for problem in self.book.warnings:
+            log.warning("rules", extra={"warning": str(problem)})
+        try:
+            problems = self.ledger.durability_problems()
+        except TemporaryError as exc:
+            problems = [str(exc)]
+        for sentence in problems:
+            log.warning("redis", extra={"warning": sentence})
 
     def close(self) -> None:
         """Close every connection that this process opened."""

@@ -1,6 +1,7 @@
 """The worker process: Celery's prefork pool, consuming a queue for every destination, new ones included."""
 
 import logging
+import os
 import platform
 import warnings
 from collections.abc import Iterable
@@ -30,7 +31,7 @@ class Worker:
         self.settings = settings
         self.only = frozenset(destinations)
         self.runtime = Runtime(settings)
-        self.name = f"{platform.node()}-{id(self):x}"
+        self.name = f"{platform.node()}-{os.getpid()}"
         self.app: Celery = make_app(self.runtime.redis_url, self.destinations())
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self
@@ -71,8 +72,17 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Consumer) -> None:
         """Begin to beat."""
-        consumer.timer.call_repeatedly(BEAT_S, self._beat, (consumer,))
+        self._entry = consumer.timer.call_repeatedly(BEAT_S, self._beat, (consumer,))
         self._beat(consumer)
+
+    def stop(self, consumer: Consumer) -> None:
+        """Stop beating, and take this worker's slots back."""
+        self._entry.cancel()
+        worker: Worker = consumer.app.replicator_worker
+        try:
+            worker.runtime.ledger.heartbeat(worker.name, 0)
+        except ReplicatorError as exc:
+            log.warning("no farewell", extra={"why": str(exc)})
 
     def _beat(self, consumer: Consumer) -> None:
         worker: Worker = consumer.app.replicator_worker

@@ -42,6 +42,7 @@ def serve(settings: Settings) -> None:
     token = api_token(settings)
     runtime = Runtime(settings)
     setup_tracing("receiver", settings.trace_exporter)
+    runtime.warn()
     app = create_app(
         rules=runtime.book,
         ledger=runtime.ledger,

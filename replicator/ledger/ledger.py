@@ -5,6 +5,7 @@ from typing import Self
 import redis
 
 from replicator.ledger.connect import answering, connect
+from replicator.ledger.durability import durability_problems
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
 from replicator.ledger.scripts import Scripts
@@ -46,6 +47,10 @@ class Ledger(Work):
         """Returns if Redis answers. Raises LedgerUnavailable if not."""
         with answering():
             self._redis.ping()
+
+    def durability_problems(self) -> list[str]:
+        """What about this Redis breaks the promise that accepted work is on disk, a sentence each."""
+        return durability_problems(self._redis)
 
     def close(self) -> None:
         """Closes the idle connections."""
