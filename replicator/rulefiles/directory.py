@@ -45,9 +45,9 @@ def read(directory: Path) -> Snapshot:
         try:
             with path.open("rb") as file:
                 # One byte more than is allowed shows that there is more.
-                files[str(path)] = file.read(SIZE_LIMIT_BYTES + 1)
+                files[_shown(path)] = file.read(SIZE_LIMIT_BYTES + 1)
         except OSError as exc:
-            problems.append(Problem(str(path), 1, 1, f"cannot read the file: {exc.strerror}"))
+            problems.append(Problem(_shown(path), 1, 1, f"cannot read the file: {exc.strerror}"))
     return Snapshot(files, tuple(problems))
 
 
@@ -62,6 +62,11 @@ def stamp(directory: Path) -> Stamp:
         else:
             found.append((str(path), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
     return tuple(found)
+
+
+def _shown(path: Path) -> str:
+    # A name need not be UTF-8; what we print has to be.
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def _rule_files(directory: Path) -> list[Path]:

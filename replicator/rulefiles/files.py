@@ -63,6 +63,7 @@ Secrets = Annotated[
 ]
 
 
+PATTERN_LIMIT = 4096
 NO_VALUE = "has no value; give it one or remove the key"
 
 
@@ -225,6 +226,8 @@ class FilterFile(FileModel):
     @field_validator("value")
     @classmethod
     def _suits_type(cls, value: str | list[str], info: ValidationInfo) -> str | list[str]:
+        if isinstance(value, str) and len(value) > PATTERN_LIMIT:
+            raise ValueError(f"a pattern of more than {PATTERN_LIMIT} characters; use several rules")
         if "type" in info.data:
             Filter(info.data["type"], value if isinstance(value, str) else tuple(value))
         return value

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from replicator.rulefiles import Problem, RulesError
 from replicator.rulefiles.directory import Snapshot
 from replicator.rulefiles.load import build
-from tests.unit.rulefiles.kit import mistakes, rule
+from tests.unit.rulefiles.kit import assert_mistake, mistakes, rule
 
 WORDS = [
     *("registries", "rules", "replication_policy", "name", "type", "url", "credential", "webhook", "secret", "tls"),
@@ -75,3 +75,9 @@ def test_a_list_where_a_later_value_may_be_is_a_mistake(tmp_path: Path) -> None:
     assert mistakes(tmp_path, {"r.yaml": rule(signatures="[require]")}) == [
         "r.yaml:9:17: signatures: must be one of follow, ignore"
     ]
+
+
+def test_a_pattern_has_a_limit(tmp_path: Path) -> None:
+    text = rule(filters=f'[{{type: name, value: §"{"*a" * 2049}"}}]')
+
+    assert_mistake(tmp_path, text, "value: a pattern of more than 4096 characters; use several rules")

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,19 @@ def test_what_cannot_be_read_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "gone.yaml").symlink_to("nowhere")
 
     assert mistakes(tmp_path, {}) == ["gone.yaml:1:1: cannot read the file: No such file or directory"]
+
+
+def test_a_file_whose_name_is_no_text_is_shown_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.yaml")).write_text("x: 1")
+
+    assert mistakes(tmp_path, {}) == ["caf\\udce9.yaml:1:1: unknown key 'x'"]
+
+
+def test_a_link_to_itself_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to("a.yaml")
+
+    with pytest.raises(RulesError, match="Too many levels of symbolic links"):
+        load(tmp_path, {})
 
 
 def test_a_directory_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
@@ -363,6 +377,22 @@ def test_warnings(tmp_path: Path, files: str, expected: list[str]) -> None:
 
     shown = [str(item).removeprefix(f"{tmp_path}/r.yaml:") for item in found]
     assert [item for item in shown if "no rules in this directory" not in item] == expected
+
+
+def test_rules_that_may_write_one_reference_are_warned_of(tmp_path: Path) -> None:
+    more = "  - {name: x, source: us, destinations: [ap], filters: [{type: name, value: 'a/**'}]}\n"
+    text = rule(destinations="[ap]", filters="[{type: name, value: 'a/*'}]") + more
+
+    (found,) = loaded(tmp_path, {"r.yaml": text}).warnings
+
+    assert (found.line, found.column) == (10, 42)
+    assert found.message.startswith("the rules r and x both write ap/a/")
+
+
+def test_a_file_of_tls_that_is_absent_is_warned_of(tmp_path: Path) -> None:
+    for name in ("gone.pem", "x" * 5000):
+        found = loaded(tmp_path, {"r.yaml": registry(tls=f"{{ca_file: {name}}}")}).warnings
+        assert f"ca_file: there is no file {name}" in [item.message for item in found]
 
 
 def test_an_anonymous_webhook_is_heard(tmp_path: Path) -> None:
