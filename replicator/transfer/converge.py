@@ -22,7 +22,6 @@ from replicator.transfer.writing import Writer
 
 ROUNDS = 5
 """How often a pass starts over while the source keeps moving before the job is put back."""
-SUBJECT_WAIT_S = 60.0
 
 
 def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) -> Result:
@@ -179,7 +178,6 @@ class Crossing:
         route.fleet.intend(
             route.job.destination, route.target, route.reference, replace(record, intent=digest)
         )
-        route.fleet.expect_subject(route.job.destination, route.target, digest, SUBJECT_WAIT_S)
 
     def _record(self, origins: tuple[str, ...]) -> Copied:
         route = self.route

@@ -26,6 +26,8 @@ DEPTH_LIMIT = 4
 """Indexes within indexes, and referrers of referrers, beyond this are refused: nobody builds them but to hurt."""
 MANIFEST_COUNT_LIMIT = 1000
 MANIFEST_BYTES_LIMIT = 32 * 1024 * 1024
+SUBJECT_WAIT_S = 600.0
+"""How long a signature or referrer waits for a subject that was said to be on its way: large images take minutes."""
 
 REFERRERS_API = "referrers-api"
 """The name under which the fleet remembers whether a registry has the OCI 1.1 referrers API."""
@@ -42,7 +44,7 @@ def gather(route: Route, manifest: Manifest) -> Artifact:
         artifact = gathering.tree(manifest, depth=0)
     if route.rule.signatures is Signatures.IGNORE:
         return artifact
-    return gathering.followed(artifact, depth=0)
+    return gathering.with_followers(artifact, depth=0)
 
 
 def gather_referrers(route: Route, descriptors: Iterable[Descriptor]) -> tuple[Artifact, ...]:
@@ -85,12 +87,24 @@ class _Gathering:
                 loose.append(descriptor)
         return Artifact(manifest, children=tuple(children), loose=tuple(loose))
 
-    def followed(self, artifact: Artifact, *, depth: int) -> Artifact:
-        """`artifact` with the companions and referrers of itself and of its children."""
+    def with_followers(self, artifact: Artifact, *, depth: int) -> Artifact:
+        """`artifact` with the companions and referrers of itself and of its children.
+
+        First it is said that all of these are on their way: what is attached to one of them after we looked finds
+        that it has to wait, and follows by a job of its own.
+        """
+        for part in artifact.walk():
+            route = self.route
+            route.fleet.expect_subject(
+                route.job.destination, route.target, part.manifest.digest, SUBJECT_WAIT_S
+            )
+        return self._followed(artifact, depth)
+
+    def _followed(self, artifact: Artifact, depth: int) -> Artifact:
         subject = artifact.manifest.digest
         return replace(
             artifact,
-            children=tuple(self.followed(child, depth=depth) for child in artifact.children),
+            children=tuple(self._followed(child, depth) for child in artifact.children),
             companions=self.companions(subject, self._source_tags(), depth=depth),
             referrers=self.referrers(self._referrers_of(subject), depth=depth),
         )
@@ -113,7 +127,7 @@ class _Gathering:
             manifest = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
             if manifest:
                 artifact = self.tree(manifest, depth=depth + 1)
-                found.append(self.followed(artifact, depth=depth + 1))
+                found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
     def _referrers_of(self, subject: Digest) -> list[Descriptor]:

@@ -15,7 +15,7 @@ from replicator.oci import Digest, Repository, Tag, parse_reference
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
 from replicator.transfer import Tools, bring_in_line
-from tests.fakes.images import Image, delete, head, push
+from tests.fakes.images import Image, delete, push
 from tests.fakes.registry import FakeRegistry
 
 API = "team/api"
@@ -59,6 +59,17 @@ def a_rule(
         filters=filters,
         delete_grace_s=0.05,
     )
+
+
+def once(registry: Watched, method: str, path_regex: str, do: Callable[[], object]) -> None:
+    """After the next request that fits has taken effect, and before its answer is sent, `do` happens."""
+
+    def after(request: Request) -> None:
+        if request.method == method and re.search(path_regex, request.path):
+            registry.after = None
+            do()
+
+    registry.after = after
 
 
 class World:
@@ -116,10 +127,9 @@ class World:
             if shelf is None:
                 return None
             found = parse_reference(reference)
-            return shelf.tags.get(found) if isinstance(found, Tag) else (shelf.manifests.get(found) and found)
-
-    def head(self, name: str, reference: str = "v1") -> Digest | None:
-        return head(self[name], API, reference)
+            if isinstance(found, Tag):
+                return shelf.tags.get(found)
+            return found if found in shelf.manifests else None
 
     # Jobs
 
