@@ -1,0 +1,222 @@
+"""How long a pushed tag takes to another region: from the end of the push to the tag at the destination.
+
+Everything is real and on this machine: `docker-registry` servers that post their own notifications, `replicator up` as
+users run it, images pushed by plain HTTP. The peer is what a hook script would do instead, `skopeo copy` of an image of
+the same size, started at the moment at which its push ended. The two take turns in one run on one destination. The
+clock starts with the answer to the manifest's PUT and stops when a HEAD of the tag at the destination gives the digest
+that was pushed; the benchmark asks every 2 ms.
+
+    .venv/bin/python -m benchmarks.push_to_tag [--rounds 50] [--warm-up 5]
+
+It needs `docker-registry` and `skopeo`, ends by itself within ten minutes, and ends no process but its own.
+"""
+
+import argparse
+import contextlib
+import gzip
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from replicator import __version__
+from tests.fakes import images
+from tests.fakes.images import Image
+from tests.fakes.raw import RawClient
+from tests.integration.processes import DockerRegistry, free_port, wait_until
+
+LAYER_BYTES = 10 * 1024
+REPOSITORY = "benchmark/app"
+POLL_S = 0.002
+ARRIVES_WITHIN_S = 30.0
+RUN_LIMIT_S = 540.0
+IDLE_S = 0.4
+"""Between two measurements: nothing of the one is still at work when the next begins."""
+WEBHOOK_SECRET = "benchmark"  # noqa: S105 - of servers that live for one run
+
+RULES = """\
+registries:
+  source:
+    type: distribution
+    url: {source}
+    webhook: {{secret: {secret}}}
+  destination:
+    type: distribution
+    url: {destination}
+rules:
+  - name: benchmark
+    source: source
+    destinations: [destination]
+    filters:
+      - {{type: name, value: "benchmark/**"}}
+      - {{type: tag, value: "v*"}}
+"""
+
+
+@dataclass
+class Bench:
+    """The servers of one run. `quiet` is the peer's source: it notifies nobody."""
+
+    source: DockerRegistry
+    quiet: DockerRegistry
+    destination: DockerRegistry
+    until: float
+    arrived: list[tuple[str, Image]] = field(default_factory=list)
+
+    def replicator(self, number: int) -> float:
+        """Push where `replicator up` listens; the seconds until the tag was there."""
+        return self._measure(self.source, f"v{number}", lambda _tag: contextlib.nullcontext())
+
+    def skopeo(self, number: int) -> float:
+        """Push where nobody listens and start `skopeo copy`; the seconds until the tag was there."""
+        return self._measure(self.quiet, f"peer{number}", self._copying)
+
+    def check_all(self) -> None:
+        """Every image that arrived is whole: manifest, config and layer, byte for byte."""
+        for tag, image in self.arrived:
+            assert images.is_whole(self.destination.url, REPOSITORY, tag, image), tag
+
+    def _measure(
+        self,
+        registry: DockerRegistry,
+        tag: str,
+        copying: Callable[[str], contextlib.AbstractContextManager[object]],
+    ) -> float:
+        if time.monotonic() > self.until:
+            sys.exit(f"not done within {RUN_LIMIT_S:.0f} s: the machine is too busy to measure anything")
+        # A layer that is no gzip would be compressed by skopeo, and so become another image.
+        layer = gzip.compress(images.layer_bytes(f"{registry.port} {tag}", LAYER_BYTES), mtime=0)
+        image = images.image([layer])
+        with RawClient(registry.url) as pushing, RawClient(self.destination.url) as polling:
+            images.head(polling, REPOSITORY, tag)
+            images.push(pushing, REPOSITORY, tag, image)
+            pushed = time.perf_counter()
+            with copying(tag):
+                wait_until(
+                    lambda: images.head(polling, REPOSITORY, tag) == image.digest,
+                    ARRIVES_WITHIN_S,
+                    what=f"{tag} arrives",
+                    poll_s=POLL_S,
+                )
+                seconds = time.perf_counter() - pushed
+        self.arrived.append((tag, image))
+        time.sleep(IDLE_S)
+        return seconds
+
+    @contextlib.contextmanager
+    def _copying(self, tag: str) -> Iterator[None]:
+        reference = f"{REPOSITORY}:{tag}"
+        command = [
+            *("skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests"),
+            *("--src-tls-verify=false", "--dest-tls-verify=false"),
+            *(f"docker://{self.quiet.host}/{reference}", f"docker://{self.destination.host}/{reference}"),
+        ]
+        process = subprocess.Popen(command)
+        try:
+            yield
+            assert process.wait(ARRIVES_WITHIN_S) == 0, "skopeo failed"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def main() -> None:
+    """Measure, and print a table."""
+    options = _options()
+    absent = [name for name in ("docker-registry", "skopeo") if shutil.which(name) is None]
+    if absent:
+        sys.exit(f"this needs {' and '.join(absent)} (on Debian: apt-get install {' '.join(absent)})")
+    with contextlib.ExitStack() as stack:
+        bench = _start(stack)
+        found: dict[str, list[float]] = {"replicator up": [], "skopeo copy": []}
+        for number in range(options.warm_up + options.rounds):
+            for name, measure in zip(found, (bench.replicator, bench.skopeo), strict=True):
+                seconds = measure(number)
+                if number >= options.warm_up:
+                    found[name].append(seconds)
+        bench.check_all()
+    _print(found, options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.push_to_tag")
+    parser.add_argument("--rounds", type=int, default=50, help="measurements of each (default: 50)")
+    parser.add_argument("--warm-up", type=int, default=5, help="rounds before them that do not count")
+    return parser.parse_args()
+
+
+def _start(stack: contextlib.ExitStack) -> Bench:
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="push-to-tag-")))
+    port = free_port()
+    notify = [(f"http://127.0.0.1:{port}/webhooks/source", {"Authorization": f"Bearer {WEBHOOK_SECRET}"})]
+    source = stack.enter_context(DockerRegistry(directory / "source", notify=notify))
+    quiet = stack.enter_context(DockerRegistry(directory / "quiet"))
+    destination = stack.enter_context(DockerRegistry(directory / "destination"))
+    rules = directory / "rules"
+    rules.mkdir()
+    text = RULES.format(source=source.url, destination=destination.url, secret=WEBHOOK_SECRET)
+    (rules / "rules.yaml").write_text(text)
+    stack.enter_context(_up(directory, rules, port))
+    return Bench(source, quiet, destination, time.monotonic() + RUN_LIMIT_S)
+
+
+@contextlib.contextmanager
+def _up(directory: Path, rules: Path, port: int) -> Iterator[None]:
+    """`replicator up` with every setting at its default, its Redis data on an ordinary disk."""
+    command = [Path(sys.executable).with_name("replicator"), "up", "--rules", rules]
+    command += ["--data", directory / "data", "--port", str(port)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("REPLICATOR_")}
+    log = directory / "up.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        wait_until(lambda: b"is ready" in log.read_bytes() or process.poll() is not None, 40.0)
+        if process.poll() is not None:
+            sys.exit(f"replicator up ended at once:\n{log.read_text()}")
+        yield
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        with contextlib.suppress(ProcessLookupError):
+            # The whole tree has one process group, so nothing of it can stay behind.
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _print(found: dict[str, list[float]], options: argparse.Namespace) -> None:
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"replicator {__version__}, Python {platform.python_version()}, {_skopeo_version()}")
+    print(f"{os.cpu_count()} cores, load average {load}; {options.rounds} images of one layer of 10 KiB each")
+    print()
+    print(f"{'seconds':14} {'median':>8} {'p90':>8} {'p99':>8} {'least':>8}")
+    for name, values in found.items():
+        figures = (statistics.median(values), _percentile(values, 90), _percentile(values, 99), min(values))
+        print(f"{name:14} " + " ".join(f"{value:8.3f}" for value in figures))
+    ours, peers = (statistics.median(values) for values in found.values())
+    print()
+    print(f"ratio of medians, replicator to skopeo: {ours / peers:.2f}")
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that `percent` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
+
+
+def _skopeo_version() -> str:
+    return subprocess.run(["skopeo", "--version"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
