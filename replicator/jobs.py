@@ -10,7 +10,7 @@ from typing import Self
 
 from replicator.errors import Corrupt, NotYet, RateLimited, ReplicatorError, TemporaryError, Unavailable
 from replicator.events import Event
-from replicator.oci import Reference, Repository, companion_subject, parse_reference
+from replicator.oci import Digest, Reference, Repository, companion_subject, parse_reference
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
 
 RETRY_BASE_S = 2.0
@@ -76,13 +76,17 @@ def jobs_for(event: Event, rules: RuleSet) -> list[Job]:
 
 
 def _references(event: Event, rule: Rule) -> list[Reference]:
-    if not takes_name(rule, event.repository):
-        return []
-    if event.tag is None:
-        return [event.digest] if event.digest else []
-    if takes_tag(rule, event.tag) or companion_subject(event.tag):
-        return [event.tag]
-    return []
+    reference = event.tag or event.digest
+    return [reference] if reference and may_want(rule, event.repository, reference) else []
+
+
+def may_want(rule: Rule, repository: Repository, reference: Reference) -> bool:
+    """Whether the filters on names and tags let the reference through, or leave it to the job to tell."""
+    return takes_name(rule, repository) and (
+        isinstance(reference, Digest)
+        or takes_tag(rule, reference)
+        or companion_subject(reference) is not None
+    )
 
 
 def retry_delay_s(attempts: int, jitter: float) -> float:

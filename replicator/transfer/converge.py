@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, TemporaryError, Unavailable
-from replicator.jobs import Outcome
+from replicator.jobs import Outcome, may_want
 from replicator.ledger import Copied
 from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
 from replicator.plan import Artifact, Facts, Ground, Verdict, blobs_of, decide, follow_up, steps
@@ -103,7 +103,7 @@ class Crossing:
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
         route = self.route
         head = route.destination.head_manifest(route.target, route.reference)
-        origins = self._origins(manifest.digest)
+        origins = self._origins(manifest.digest, is_there=head is not None)
         facts = Facts(
             wanted=manifest.digest,
             found=head.digest if head else None,
@@ -145,14 +145,39 @@ class Crossing:
             has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
         )
 
-    def _origins(self, digest: Digest) -> tuple[str, ...]:
+    def _origins(self, digest: Digest, *, is_there: bool) -> tuple[str, ...]:
         """Where the source's content came from if we put it there, else nothing: somebody pushed it at the source.
 
         Judged by what the source holds now: after a person's push, be it of older content, the record says otherwise.
         """
         route = self.route
         record = route.fleet.copied(route.rule.source, route.job.repository, route.reference)
-        return record.origins if record and digest in (record.digest, record.intent) else ()
+        if record is None or digest not in (record.digest, record.intent):
+            return ()
+        if route.end in record.origins and not self._will_answer(record, is_there=is_there):
+            return ()
+        return record.origins
+
+    def _will_answer(self, record: Copied, *, is_there: bool) -> bool:
+        """Whether the destination, where the source's content came from, will send what it has now by itself."""
+        route = self.route
+        if not is_there and route.claim.action is None:
+            return False  # a resync restores what the destination lost
+        there = route.fleet.copied(route.job.destination, route.target, route.reference)
+        if there and (there.source, there.repository, there.at > record.at) == (
+            route.rule.source,
+            route.job.repository,
+            True,
+        ):
+            return (
+                False  # the source had other content meanwhile, and sent it: somebody went back to this one
+            )
+        return any(
+            rule.enabled
+            and rule.source == route.job.destination
+            and may_want(rule, route.target, route.reference)
+            for rule in self.rules.rules
+        )
 
     def _written_by_another(self) -> bool:
         """Whether another rule, whose source has nothing to do with ours, still wants this reference for itself."""

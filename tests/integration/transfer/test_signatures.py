@@ -1,4 +1,4 @@
-"""Signatures and referrers: before the tag that they belong to, or late, past the tag filter, on registries old and new."""
+"""Signatures and referrers: before the tag of their subject, or late, past the tag filter; registries old and new."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from replicator.demo.features import Features
 from replicator.ledger import State
-from replicator.oci import Digest, Tag, parse_manifest, referrers_tag
+from replicator.oci import Digest, Repository, Tag, parse_manifest, referrers_tag
 from replicator.rules import Signatures
 from tests.fakes.images import (
     Image,
@@ -48,7 +48,7 @@ def found_at(world: World, subject: Digest) -> set[Digest]:
         return listed
     tag = referrers_tag(subject)
     digest = world.digest("us", tag)
-    shelf = world["us"].storage.shelves[API]
+    shelf = world["us"].storage.shelves[Repository(API)]
     return {child.digest for child in shelf.manifests[digest].children} if digest else set()
 
 

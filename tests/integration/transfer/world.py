@@ -4,12 +4,14 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import redis
 
 from replicator.demo.features import Features
 from replicator.demo.messages import Request, Response
-from replicator.jobs import Job
+from replicator.events import Action, Event
+from replicator.jobs import Job, jobs_for
 from replicator.ledger import JobView, Ledger, State, Submission
 from replicator.oci import Digest, Repository, Tag, parse_reference
 from replicator.registry import RegistryClient
@@ -36,15 +38,15 @@ class Watched(FakeRegistry):
 
     def __init__(self, features: Features | None = None) -> None:
         super().__init__(features)
-        self.before: Hook | None = None
-        self.after: Hook | None = None
+        self.before: list[Hook] = []
+        self.after: list[Hook] = []
 
     def handle(self, request: Request) -> Response:
-        if self.before:
-            self.before(request)
+        for hook in [*self.before]:
+            hook(request)
         response = super().handle(request)
-        if self.after:
-            self.after(request)
+        for hook in [*self.after]:
+            hook(request)
         return response
 
 
@@ -64,12 +66,12 @@ def a_rule(
 def once(registry: Watched, method: str, path_regex: str, do: Callable[[], object]) -> None:
     """After the next request that fits has taken effect, and before its answer is sent, `do` happens."""
 
-    def after(request: Request) -> None:
-        if request.method == method and re.search(path_regex, request.path):
-            registry.after = None
+    def hook(request: Request) -> None:
+        if request.method == method and re.search(path_regex, request.path) and hook in registry.after:
+            registry.after.remove(hook)
             do()
 
-    registry.after = after
+    registry.after.append(hook)
 
 
 class World:
@@ -111,6 +113,23 @@ class World:
     def obey(self, *rules: Rule) -> None:
         """From now on these are the rules."""
         self.rules = replace(self.rules, rules=rules)
+
+    def listen(self) -> None:
+        """From now on every change at a registry asks for jobs, as its notifications would."""
+        for name, registry in self.registries.items():
+            registry.after.append(partial(self._notify, name))
+
+    def _notify(self, name: str, request: Request) -> None:
+        found = re.fullmatch(r"/v2/(.+)/manifests/([^/]+)", request.path)
+        if not found or request.method not in {"PUT", "DELETE"}:
+            return
+        reference = parse_reference(found[2])
+        tag = reference if isinstance(reference, Tag) else None
+        digest = self.digest(name, reference, repository=found[1])
+        action = Action.PUSH if request.method == "PUT" else Action.DELETE
+        event = Event(name, action, Repository(found[1]), tag, digest or (None if tag else Digest(reference)))
+        for job in jobs_for(event, self.rules):
+            self.tell(job, action, event.digest)
 
     # What people do at registries
 
