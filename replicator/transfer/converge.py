@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from replicator.errors import NotYet, TemporaryError, Unavailable
 from replicator.jobs import Outcome, may_want
 from replicator.ledger import Copied
-from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.oci import Digest, Manifest, Reference, Tag, companion_subject, referrers_tag
 from replicator.plan import Artifact, Facts, Ground, Verdict, blobs_of, decide, follow_up, steps
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.rules.links import connected, writes
@@ -17,7 +17,7 @@ from replicator.transfer.deletion import remove
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
 from replicator.transfer.reading import Hint, read_source, source_digest
 from replicator.transfer.result import Result
-from replicator.transfer.route import Route
+from replicator.transfer.route import Route, place
 from replicator.transfer.writing import Writer
 
 ROUNDS = 5
@@ -132,6 +132,9 @@ class Crossing:
         if not missing:
             return Result(Outcome.UNCHANGED, digest)
         self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
+        for referrer in missing:
+            self._note(referrer.manifest.digest, referrer.manifest.digest)
+        self._note_followers(*missing)
         return Result(Outcome.COPIED, digest)
 
     def _ground(self, *artifacts: Artifact) -> Ground:
@@ -151,12 +154,18 @@ class Crossing:
         Judged by what the source holds now: after a person's push, be it of older content, the record says otherwise.
         """
         route = self.route
-        record = route.fleet.copied(route.rule.source, route.job.repository, route.reference)
-        if record is None or digest not in (record.digest, record.intent):
-            return ()
-        if route.end in record.origins and not self._will_answer(record, is_there=is_there):
+        record = self._put_at_source(route.reference, digest)
+        if record is None or (
+            route.end in record.origins and not self._will_answer(record, is_there=is_there)
+        ):
             return ()
         return record.origins
+
+    def _put_at_source(self, reference: Reference, digest: Digest) -> Copied | None:
+        """What we know of a reference of the source if it is we who put its content there."""
+        route = self.route
+        record = route.fleet.copied(route.rule.source, route.job.repository, reference)
+        return record if record and digest in (record.digest, record.intent) else None
 
     def _will_answer(self, record: Copied, *, is_there: bool) -> bool:
         """Whether the destination, where the source's content came from, will send what it has now by itself."""
@@ -215,17 +224,28 @@ class Crossing:
         )
 
     def _confirm(self, artifact: Artifact) -> None:
-        """Note what the destination holds from us now: the reference, and the companion tags beside it."""
+        """Note what the destination holds from us now: the reference, and what followed it."""
+        route = self.route
+        route.fleet.confirm(route.job.destination, route.target, route.reference, artifact.manifest.digest)
+        self._note_followers(artifact)
+
+    def _note_followers(self, *artifacts: Artifact) -> None:
+        for artifact in artifacts:
+            for part in artifact.walk():
+                for tag, companion in part.companions:
+                    self._note(tag, companion.manifest.digest)
+                for referrer in part.referrers:
+                    self._note(referrer.manifest.digest, referrer.manifest.digest)
+
+    def _note(self, reference: Reference, digest: Digest) -> None:
+        """Note a copy beside that of the job's own reference, so that its echo and its deletion are known for such."""
         route = self.route
         there = (route.job.destination, route.target)
-        route.fleet.confirm(*there, route.reference, artifact.manifest.digest)
-        for part in artifact.walk():
-            for tag, companion in part.companions:
-                record = replace(
-                    self._record((route.start,)), reference=tag, intent=companion.manifest.digest
-                )
-                route.fleet.intend(*there, tag, record)
-                route.fleet.confirm(*there, tag, companion.manifest.digest)
+        start = place(route.rule.source, route.job.repository, reference)
+        known = self._put_at_source(reference, digest)
+        record = self._record((*(known.origins if known else ()), start))
+        route.fleet.intend(*there, reference, replace(record, reference=reference, intent=digest))
+        route.fleet.confirm(*there, reference, digest)
 
 
 def _stays(verdict: Verdict, facts: Facts) -> Result:

@@ -133,6 +133,20 @@ def test_signatures_make_no_echo_either(pair: World) -> None:
         assert pair.writes("eu") == pair.writes("us") == []
 
 
+def test_an_old_echo_of_a_signature_does_not_bring_it_back(pair: World) -> None:
+    tag = signature_tag(NEW)
+    pair.push("eu", "v1", NEW)
+    pair.push("eu", tag, signature(NEW))
+    pair.run(forth(pair))
+    better = signature(NEW, "a better key")
+    pair.push("eu", tag, better)
+
+    assert pair.run(back(pair, tag)).outcome == "unchanged"
+    assert pair.digest("eu", tag) == better.digest
+    assert pair.run(forth(pair, tag)).outcome == "copied"
+    assert is_whole(pair["us"], API, tag, better)
+
+
 def mesh(*names: str) -> tuple[Rule, ...]:
     return tuple(a_rule(f"{one}-to-{other}", one, other) for one, other in permutations(names, 2))
 
