@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
 from replicator.events import Action
-from replicator.jobs import ATTEMPTS_BEFORE_PARKING, Job, Outcome, Park, after_failure
+from replicator.jobs import ATTEMPTS_BEFORE_PARKING, Job, Outcome, Park, after_failure, may_want
 from replicator.ledger import Claim, Finish, Ledger, Refusal, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
@@ -51,7 +51,8 @@ def bring_in_line(job_id: str, tools: Tools) -> None:
         return
     rules = tools.rules()
     rule = rules.rule(job.rule)
-    there = rule.destination(job.destination) if rule and rule.enabled else None
+    is_wanted = rule is not None and rule.enabled and may_want(rule, job.repository, job.reference)
+    there = rule.destination(job.destination) if rule and is_wanted else None
     if rule is None or there is None:
         _without_rule(tools, job_id)
         return
