@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from replicator.errors import Corrupt, NotYet, RateLimited, ReplicatorError, TemporaryError, Unavailable
+from replicator.errors import (
+    Corrupt,
+    MissingContent,
+    NotYet,
+    RateLimited,
+    ReplicatorError,
+    TemporaryError,
+    Unavailable,
+)
 from replicator.events import Event
 from replicator.oci import Digest, Reference, Repository, companion_subject, parse_reference
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
@@ -111,7 +119,8 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
     """What becomes of a job whose `attempts`-th try ended in `error`.
 
     A registry that is away or busy costs no attempt: its jobs wait for it, however long. Corrupt content is fetched
-    once more, because a proxy may have hurt it on the way.
+    once more, because a proxy may have hurt it on the way; and a destination that misses content is brought all of it
+    once more, because the fleet's memory of what it holds may have been wrong.
     """
     if isinstance(error, NotYet | RateLimited):
         return Retry(error.retry_after or 0.0, charge=False)
@@ -119,7 +128,7 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
         return Retry(min(error.retry_after or (0.5 + jitter) * AWAY_DELAY_S, AWAY_DELAY_CAP_S), charge=False)
     if isinstance(error, TemporaryError) and attempts < ATTEMPTS_BEFORE_PARKING:
         return Retry(error.retry_after or retry_delay_s(attempts, jitter), charge=True)
-    if isinstance(error, Corrupt) and attempts < 2:
+    if isinstance(error, Corrupt | MissingContent) and attempts < 2:
         return Retry(RETRY_BASE_S, charge=True)
     return Park()
 

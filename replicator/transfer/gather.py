@@ -80,12 +80,21 @@ class _Gathering:
                 continue
             child = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
             if child:
+                self._check_size(child, descriptor)
                 children.append(self.tree(child, depth=depth + 1))
             elif descriptor.media_type in MANIFEST_TYPES:
                 raise Corrupt(f"{self.route.start}: the index names {descriptor.digest}, which is not there")
             else:
                 loose.append(descriptor)
         return Artifact(manifest, children=tuple(children), loose=tuple(loose))
+
+    def _check_size(self, child: Manifest, descriptor: Descriptor) -> None:
+        # Nobody could pull it: clients read no more than the size that the index says (OCI image spec, "Descriptors").
+        if len(child.raw) != descriptor.size_bytes:
+            raise Corrupt(
+                f"{self.route.start}: the index says that {child.digest} has {descriptor.size_bytes} bytes, "
+                f"it has {len(child.raw)}"
+            )
 
     def with_followers(self, artifact: Artifact, *, depth: int) -> Artifact:
         """`artifact` with the companions and referrers of itself and of its children.

@@ -47,7 +47,8 @@ class Writer:
         """Afterwards the destination holds everything that the plan names.
 
         A destination may take a mount, or call a blob present, and miss it all the same when the manifest comes
-        (garbage collection, eventual consistency): then every blob is sent once more, without trust.
+        (garbage collection, eventual consistency): then every blob is sent once more, without trust. If that does not
+        help either, MissingContent, and the fleet no longer believes that anything of this is there.
         """
         self._copy_blobs(plan.blobs)
         for repaired in (False, True):
@@ -55,6 +56,7 @@ class Writer:
                 self._write(plan)
             except MissingContent:
                 if repaired:
+                    self._doubt(plan)
                     raise
                 self._send_again(plan.blobs)
             else:
@@ -123,6 +125,12 @@ class Writer:
         for chunk in chunks:
             self.lease.check()
             yield chunk
+
+    def _doubt(self, plan: Plan) -> None:
+        for step in plan.writes:
+            if isinstance(step, PutManifest):
+                for digest in (step.manifest.digest, *(child.digest for child in step.manifest.children)):
+                    self.route.fleet.misremembered(self.route.job.destination, digest)
 
     def _list_referrers(self, step: ListReferrers) -> None:
         # Read, merge, write, and read again: another writer of the same tag may have overwritten ours in between.

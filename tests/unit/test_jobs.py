@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from replicator.errors import (
     Corrupt,
     Denied,
+    MissingContent,
     NotYet,
     PermanentError,
     RateLimited,
@@ -175,9 +176,10 @@ def test_what_a_retry_cannot_help_is_parked_at_once(error: ReplicatorError) -> N
     assert after_failure(error, 1, 0.5) == Park()
 
 
-def test_corrupt_content_is_fetched_once_more() -> None:
-    assert after_failure(Corrupt("x"), 1, 0.9) == Retry(RETRY_BASE_S, charge=True)
-    assert after_failure(Corrupt("x"), 2, 0.9) == Park()
+@pytest.mark.parametrize("error", [Corrupt("x"), MissingContent("x")])
+def test_content_that_is_not_right_is_fetched_once_more(error: ReplicatorError) -> None:
+    assert after_failure(error, 1, 0.9) == Retry(RETRY_BASE_S, charge=True)
+    assert after_failure(error, 2, 0.9) == Park()
 
 
 def test_a_temporary_error_is_tried_again_until_the_tries_are_used_up() -> None:

@@ -173,13 +173,13 @@ class World:
         self.tell(job, action, digest)
         return self.shown(self.work(job))
 
-    def settle(self, *, until: Callable[[], bool] | None = None) -> None:
+    def settle(self) -> None:
         """Work until nothing is pending, without waiting for back-offs."""
         deadline = time.monotonic() + SETTLES_WITHIN_S
         while jobs := self.ledger.view.jobs(state=State.PENDING):
             assert time.monotonic() < deadline, jobs
             for view in jobs:
-                self.ledger.reopen(view.id)
+                self._forget_back_off(view.id)
                 bring_in_line(view.id, self.tools())
             time.sleep(0.005)
 
@@ -188,6 +188,15 @@ class World:
         self.tell(job, "delete")
         self.settle()
         return self.shown(self.ledger.view.job_view(job.id))
+
+    def hurried(self, job: Job) -> JobView:
+        """The next try, without waiting for the back-off."""
+        self._forget_back_off(job.id)
+        return self.shown(self.work(job))
+
+    def _forget_back_off(self, job_id: str) -> None:
+        if self.ledger.job(job_id):
+            self.redis.hset(f"replicator:job:{job_id}", "not_before", "0")
 
     def expire(self, job: Job) -> None:
         """The lease runs out now."""
