@@ -43,9 +43,18 @@ class Child:
 class Supervisor:
     """Runs children until told to stop. Each stage starts when the one before is ready; they end the other way."""
 
-    def __init__(self, data: Path, stages: Sequence[Sequence[Child]], *, grace_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        data: Path,
+        stages: Sequence[Sequence[Child]],
+        *,
+        prepare: Callable[[], None] = lambda: None,
+        grace_s: float = 30.0,
+    ) -> None:
+        """`prepare` is called when nobody else uses `data` any more, before the first child starts."""
         self._directory = data / "run"
         self._stages = stages
+        self._prepare = prepare
         self._children = [child for stage in stages for child in stage]
         self._grace_s = grace_s
         self._running: dict[str, _Running] = {}
@@ -68,6 +77,7 @@ class Supervisor:
         try:
             for child in self._children:
                 self._take_over(child)
+            self._prepare()
             for stage in self._stages:
                 self._running.update({child.name: self._spawn(child) for child in stage})
                 for child in stage:

@@ -11,7 +11,7 @@ from replicator.errors import ReplicatorError
 from replicator.ledger import Ledger
 from replicator.runtime import embedded_socket, redis_url
 from replicator.settings import Settings
-from replicator.supervisor import Child
+from replicator.supervisor import Child, Supervisor
 
 
 def make_token(data: Path) -> Path:
@@ -24,12 +24,20 @@ def make_token(data: Path) -> Path:
     return path
 
 
-def stages(settings: Settings) -> list[list[Child]]:
-    """The processes of `up`, in the order in which they start: Redis before those who need it."""
+def tree(settings: Settings) -> Supervisor:
+    """The whole tree, not started yet."""
     metrics = settings.data.resolve() / "metrics"
-    # Counters begin anew with the tree; all its processes share them.
-    shutil.rmtree(metrics, ignore_errors=True)
-    metrics.mkdir(parents=True)
+
+    def prepare() -> None:
+        # Counters begin anew with the tree; all its processes share them.
+        shutil.rmtree(metrics, ignore_errors=True)
+        metrics.mkdir(parents=True)
+
+    return Supervisor(settings.data, _stages(settings, metrics), prepare=prepare)
+
+
+def _stages(settings: Settings, metrics: Path) -> list[list[Child]]:
+    """The processes in the order in which they start: Redis before those who need it."""
     url = redis_url(settings)
     environment = {
         "REPLICATOR_REDIS_URL": url,

@@ -11,9 +11,8 @@ import typer
 from replicator.ledger import connect_async, record
 from replicator.runtime import Runtime, api_token
 from replicator.settings import Settings
-from replicator.supervisor import Supervisor
 from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
-from replicator.up import make_token, stages
+from replicator.up import make_token, tree
 from replicator.web.app import create_app
 from replicator.web.receiver import Bounds
 from replicator.web.server import serve as serve_http
@@ -23,7 +22,7 @@ def up(settings: Settings) -> None:
     """Run the whole tree until SIGINT or SIGTERM. Raises ConfigError if it does not come up within 30 s."""
     setup_logging(settings.log_level, settings.log_format)
     _ = Runtime(settings).book  # mistakes in the rules are told before anything starts
-    supervisor = Supervisor(settings.data, stages(settings))
+    supervisor = tree(settings)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     supervisor.start()

@@ -25,8 +25,7 @@ from replicator.oci import Repository, Tag
 from replicator.registry import RegistryClient
 from replicator.runtime import Runtime
 from replicator.settings import Settings
-from replicator.supervisor import Supervisor
-from replicator.up import stages
+from replicator.up import tree
 
 REGIONS = ("eu", "us", "ap")
 REPOSITORY = Repository("production/web")
@@ -87,7 +86,7 @@ def _start(stack: ExitStack, directory: Path, registries: Sequence[str]) -> Demo
     settings = _settings(directory / "data", rules, port)
     for name, url in zip(names, urls, strict=True):
         _say(f"registry {name}  {url}")
-    supervisor = Supervisor(settings.data, stages(settings))
+    supervisor = tree(settings)
     stack.callback(supervisor.shut_down)
     supervisor.start()
     runtime = Runtime(settings)

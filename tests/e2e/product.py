@@ -121,13 +121,12 @@ class Replicator:
         wait_until(lambda: not self.group(), what="the process group is gone")
         self._head = None
 
-    def kill_head(self) -> list[int]:
-        """Kill the head of the tree alone; the orphans that it leaves."""
-        head = self.head
-        os.kill(head, signal.SIGKILL)
+    def kill_head(self) -> int:
+        """Kill the head of the tree alone; the number of the process group that it leaves."""
         assert self._head
+        self._head.kill()
         self._head.wait()
-        return _members(head)
+        return self.head
 
     def close(self) -> None:
         """Make sure that it is gone, and its data with it."""
@@ -160,7 +159,7 @@ class Replicator:
 
     def group(self) -> list[int]:
         """The living processes of the tree's group."""
-        return _members(self.head)
+        return members(self.head)
 
     def child(self, name: str) -> int:
         """The pid of `redis`, `receiver`, `scheduler` or `worker`, 0 while it is dead."""
@@ -249,15 +248,16 @@ class Replicator:
         return False
 
 
+def members(group: int) -> list[int]:
+    """The living processes of a process group."""
+    return [pid for pid in _pids() if (found := _stat(pid)) and found[2] == group and found[0] != "Z"]
+
+
 def _environment(extra: Mapping[str, str]) -> dict[str, str]:
     outside = {
         name: value for name, value in os.environ.items() if not name.startswith(("REPLICATOR_", "OTEL_"))
     }
     return {**outside, **extra}
-
-
-def _members(group: int) -> list[int]:
-    return [pid for pid in _pids() if (found := _stat(pid)) and found[2] == group and found[0] != "Z"]
 
 
 def _pids() -> Iterator[int]:
