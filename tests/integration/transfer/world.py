@@ -199,8 +199,9 @@ class World:
             self.redis.hset(f"replicator:job:{job_id}", "not_before", "0")
 
     def expire(self, job: Job) -> None:
-        """The lease runs out now."""
-        self.redis.hset(f"replicator:job:{job.id}", "lease_until", "0")
+        """The lease runs out now, if anybody holds one."""
+        if self.ledger.job(job.id):
+            self.redis.hset(f"replicator:job:{job.id}", "lease_until", "0")
 
     def shown(self, view: JobView | None) -> JobView:
         assert view
