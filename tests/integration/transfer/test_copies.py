@@ -1,14 +1,16 @@
 """What is copied, how many requests that takes, and in which order it comes."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from replicator.demo.features import Features
 from replicator.ledger import State
-from replicator.oci import DOCKER_LIST, Repository
+from replicator.oci import DOCKER_LIST, OCI_INDEX, Digest, Repository
 from replicator.rules import Destination, Filter, FilterType, RegistryType, Signatures
 from tests.fakes.images import (
+    OCI_LAYER,
     Image,
     artifact,
     chart,
@@ -158,6 +160,19 @@ def test_a_child_that_was_known_and_is_gone_is_brought_again(make_world: MakeWor
     world.run(world.job("v2"))
 
     assert is_whole(world["us"], API, "v2", wider)
+
+
+def test_an_index_may_list_blobs(make_world: MakeWorld) -> None:
+    # BuildKit's caches: the entries of their index are layers.
+    world = make_world(a_rule())
+    layer = layer_bytes("cache")
+    entry = {"mediaType": OCI_LAYER, "digest": Digest.of(layer), "size": len(layer)}
+    raw = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
+    world.push("eu", "v1", Image(raw, OCI_INDEX, {Digest.of(layer): layer}))
+
+    assert world.run(world.job()).outcome == "copied"
+    assert world.digest("us") == Digest.of(raw)
+    assert world["us"].storage.blob(Repository(API), Digest.of(layer))
 
 
 def test_blobs_come_before_children_before_the_index(make_world: MakeWorld) -> None:

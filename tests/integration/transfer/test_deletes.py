@@ -140,6 +140,29 @@ def test_a_new_absence_starts_the_grace_anew(make_world: MakeWorld) -> None:
     assert world.digest("us") == ONE.digest
 
 
+def test_a_tag_that_somebody_else_deletes_meanwhile_is_gone(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    once(world["eu"], "GET", "tags/list", lambda: world.delete("us", "v1"))
+
+    assert world.remove(world.job()).outcome == "unchanged"
+    assert world.digest("us") is None
+
+
+def test_a_delete_that_was_only_acknowledged_is_not_believed(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    world["us"].fail("DELETE", "manifests/v1", status=202)
+
+    world.run(world.job(), "delete")
+    time.sleep(DELETING.delete_grace_s)
+    view = world.hurried(world.job())
+
+    assert "still there" in (view.reason or "")
+    world.settle()
+    assert world.digest("us") is None
+
+
 # A source that is not to be believed
 
 

@@ -189,6 +189,19 @@ def test_a_source_that_is_deleted_after_the_copy_is_looked_at_once_more(make_wor
     assert world.digest("us") is None
 
 
+@pytest.mark.parametrize(("status", "outcome"), [(500, "copied"), (503, None)])
+def test_a_source_that_fails_after_the_write_is_asked_again(
+    world: World, status: int, outcome: str | None
+) -> None:
+    world.push("eu", "v1", OLD)
+    world["eu"].fail("HEAD", "manifests/v1", times=2, status=status)
+
+    assert world.run(world.job()).outcome == outcome
+    world.settle()
+    assert world.shown(world.ledger.view.job_view(world.job().id)).state is State.DONE
+    assert is_whole(world["us"], API, "v1", OLD)
+
+
 # Several workers
 
 
