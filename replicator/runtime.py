@@ -95,6 +95,14 @@ class Runtime:
             self._clients[name] = (registry, client)
         return client
 
+    def warm(self) -> None:
+        """Load once, before a fork, what every child would load for itself: rules, and what TLS trusts."""
+        for name in self.rules.registries:
+            try:
+                self.client(name)
+            except ConfigError as exc:
+                log.warning("registry", extra={"warning": str(exc)})
+
     def warn(self) -> None:
         """Log what a person should know at the start: of the rules in force, and of a Redis that may forget."""
         for problem in self.book.warnings:

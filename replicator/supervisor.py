@@ -95,11 +95,13 @@ class Supervisor:
                     self._restart(child, running)
 
     def shut_down(self) -> None:
-        """End every child, the last one first; one that does not end within its grace is killed."""
+        """End every child, the last stage first; one that does not end within its grace is killed."""
         self._stop.set()
-        for child in reversed(self._children):
-            running = self._running.pop(child.name, None)
-            if running:
+        for stage in reversed(self._stages):
+            ending = [self._running.pop(child.name) for child in stage if child.name in self._running]
+            for running in ending:
+                running.process.terminate()
+            for running in ending:
                 running.end(self._grace_s)
         if self._own_lock:
             self._own_lock.close()
@@ -178,13 +180,11 @@ class _Running:
     pause_s: float
 
     def end(self, grace_s: float) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(grace_s)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.wait()
+        try:
+            self.process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def _try_lock(path: Path) -> TextIOWrapper | None:

@@ -47,6 +47,8 @@ def _stages(settings: Settings, metrics: Path) -> list[list[Child]]:
         "REPLICATOR_PORT": str(settings.port),
         "REPLICATOR_LOG_LEVEL": settings.log_level,
         "REPLICATOR_LOG_FORMAT": settings.log_format,
+        # The receiver shows the metrics of all; a second and third port would only be in the way.
+        "REPLICATOR_METRICS_PORT": "",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
     }
     if settings.read_api_token() is None:

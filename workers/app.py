@@ -32,12 +32,15 @@ class Worker:
         self.only = frozenset(destinations)
         self.runtime = Runtime(settings)
         self.name = f"{platform.node()}-{os.getpid()}"
+        self.runtime.warm()
         self.app: Celery = make_app(self.runtime.redis_url, self.destinations())
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self
         offer(self.app, lambda: self.runtime.tools)
         # It warns of pickle as root. Nothing but JSON is read here, and containers have their own uid.
         warnings.simplefilter("ignore", SecurityWarning)
+        # A doorbell that comes while we stop goes back to its queue, and the ledger would ring again anyway.
+        logging.getLogger("kombu.transport.virtual.base").setLevel(logging.ERROR)
         # Whoever connects to this signal sets up logging; Celery then leaves it alone.
         setup_logging.connect(_nothing, weak=False)
         worker_process_init.connect(self._child_begins, weak=False)

@@ -120,9 +120,15 @@ def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> N
 
 
 def main() -> None:
-    """Run the command line. An error of ours is one clear line; a traceback only with `--debug`."""
+    """Run the command line. An error of ours is one clear line; a traceback only with `--debug`.
+
+    A wrong option ends with 1 like any error: typer's own 2 means drift here.
+    """
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as exc:
+        typer.echo(f"error: {exc} (see `replicator --help`)", err=True)
+        sys.exit(1)
     except ReplicatorError as exc:
         if "--debug" in sys.argv:
             raise

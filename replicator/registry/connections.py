@@ -1,5 +1,6 @@
 """Where a registry is and how a connection to it is made: base URL, TLS, proxy."""
 
+import functools
 import ipaddress
 import re
 import ssl
@@ -7,7 +8,7 @@ import ssl
 import httpx
 
 from replicator.errors import ConfigError
-from replicator.rules.registries import Registry, RegistryType
+from replicator.rules.registries import TLS, Registry, RegistryType
 
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
@@ -60,7 +61,7 @@ def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPT
     Raises ConfigError for TLS files that cannot be read and for a proxy that makes no sense.
     """
     try:
-        context = _context(registry, with_certificate=with_certificate)
+        context = _context(registry.tls, with_certificate=with_certificate)
     except OSError as exc:  # ssl.SSLError is one too
         raise ConfigError(f"registry {registry.name}: its tls files cannot be used: {exc}") from exc
     try:
@@ -69,8 +70,17 @@ def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPT
         raise ConfigError(f"registry {registry.name}: its proxy cannot be used") from exc
 
 
-def _context(registry: Registry, *, with_certificate: bool) -> ssl.SSLContext:
-    tls = registry.tls
+@functools.cache
+def _usual_context() -> ssl.SSLContext:
+    # Reading the roots takes 40 ms; most registries need no more than these. Nobody may change this one.
+    return _new_context(TLS(), with_certificate=False)
+
+
+def _context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
+    return _usual_context() if tls == TLS() else _new_context(tls, with_certificate=with_certificate)
+
+
+def _new_context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
     context = httpx.create_ssl_context(verify=tls.verify, trust_env=False)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if tls.verify:

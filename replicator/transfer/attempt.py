@@ -79,6 +79,7 @@ def _without_rule(tools: Tools, job_id: str) -> None:
         tools.ledger.retry(claim, 5.0, error="no rule wants this, yet", charge=False)
         return
     tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="no rule wants this any more")
+    JOBS.labels(claim.job.rule, claim.job.destination, Outcome.SUPERSEDED).inc()
     log.info("job superseded", extra={"job": job_id, "key": claim.job.key})
 
 
