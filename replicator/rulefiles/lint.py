@@ -4,12 +4,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path as FilePath
 
+from replicator.events import PARSERS
 from replicator.rulefiles import grammar
 from replicator.rulefiles.convert import Entry
 from replicator.rulefiles.gather import Gathered
 from replicator.rulefiles.problems import Problem
 from replicator.rulefiles.wording import hint
-from replicator.rules import Collision, FilterType, Registry, Rule, RuleSet, TriggerType, collisions, overlaps
+from replicator.rules import (
+    Collision,
+    FilterType,
+    Registry,
+    Rule,
+    RuleSet,
+    TriggerType,
+    collisions,
+    missed_names,
+    overlaps,
+)
 
 # A rule's source is in `source` or, in Harbor's form, in `src_registry`: what a file does not have is skipped.
 _SOURCE = ("source", "src_registry")
@@ -33,12 +44,11 @@ def warnings(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
         yield from _absent_files(registry, entry)
     for rule, entry in gathered.rules.values():
         source = gathered.registries.get(rule.source)
-        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and source and not _is_heard(source[0]):
-            message = (
-                f"the rule {rule.name} waits for events of {rule.source}, which has no webhook secret:"
-                " its notifications will be refused"
-            )
+        reason = _why_unheard(source[0]) if source else None
+        if reason and rule.enabled and rule.trigger is TriggerType.EVENT_BASED:
+            message = f"the rule {rule.name} waits for events of {rule.source}, which {reason}"
             yield entry.problem(message, *_SOURCE)
+        yield from _surprises(rule, entry)
     for overlap in overlaps(rules):
         yield _at_destination(gathered, overlap)
 
@@ -80,8 +90,22 @@ def _unknown(gathered: Gathered, name: str) -> str:
     return f"unknown registry {name!r}{hint(name, gathered.registries)}"
 
 
-def _is_heard(registry: Registry) -> bool:
-    return registry.webhook is not None and (bool(registry.webhook.secrets) or registry.webhook.anonymous)
+def _why_unheard(registry: Registry) -> str | None:
+    """Why events of the registry start nothing, or None if they do."""
+    if registry.type not in PARSERS:
+        return f"is of type {registry.type}: its notifications are not understood yet"
+    if registry.webhook is None or not (registry.webhook.secrets or registry.webhook.anonymous):
+        return "has no webhook secret: its notifications will be refused"
+    return None
+
+
+def _surprises(rule: Rule, entry: Entry) -> Iterator[Problem]:
+    """Patterns that do not take what they spell out: a quirk of Harbor's dialect, kept because rules rely on it."""
+    for index, item in enumerate(rule.filters):
+        if item.type in (FilterType.NAME, FilterType.TAG):
+            for name in missed_names(str(item.value)):
+                message = f"the pattern {item.value!r} does not take {name!r}, though it spells it out"
+                yield entry.problem(message, "filters", index)
 
 
 def _insecurities(registry: Registry, entry: Entry) -> Iterator[Problem]:

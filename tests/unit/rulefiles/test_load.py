@@ -270,6 +270,14 @@ def test_a_broken_rule_proves_no_collision(tmp_path: Path) -> None:
         ),
         (rule(source="ap", trigger="{type: manual}"), []),
         (rule(source="ap", enabled="false"), []),
+        (
+            rule(source="ap").replace("{type: distribution, url: \"https://ap", "{type: quay, url: \"https://ap"),
+            ["7:13: the rule r waits for events of ap, which is of type quay: its notifications are not understood yet"],
+        ),
+        (
+            rule(filters="[{type: name, value: '{library,library/**}'}]"),
+            ["9:15: the pattern '{library,library/**}' does not take 'library', though it spells it out"],
+        ),
         (registry(url="http://eu.example.com", insecure="true") + "rules: []\n", [
             "4:10: the registry eu is reached by plain http: anybody on the way can read it all",
         ]),
