@@ -1,9 +1,7 @@
-import base64
 import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -13,51 +11,9 @@ from pydantic import SecretStr
 from replicator.errors import Denied, PermanentError, RateLimited, Unavailable
 from replicator.oci import Repository, Tag
 from replicator.registry import RegistryClient
-from replicator.registry.exchange import Exchange
-from replicator.registry.login import Login
-from replicator.rules.registries import Credential, Registry, RegistryType
+from replicator.rules.registries import Credential, RegistryType
+from tests.unit.registry.guarded import BASIC, ROBOT, TOKEN_PATH, WITH_ROBOT, Guarded, reading
 from tests.unit.registry.scripted import API, HOST, MANIFEST, V1, Script, blob, client_of, registry
-
-ROBOT = Credential("robot$eu", SecretStr("sesame"))
-WITH_ROBOT = registry(credential=ROBOT)
-BASIC = "Basic " + base64.b64encode(b"robot$eu:sesame").decode()
-TOKEN_PATH = f"GET {HOST}/token"
-
-
-@dataclass
-class Guarded:
-    """A registry that lets tokens of its own in, with an empty manifest at every reference."""
-
-    life_s: object = 300
-    password: str = "sesame"
-    challenge: str = f'Bearer realm="https://{HOST}/token?x=1",service="the registry"'
-    anonymous: bool = False
-    given: list[httpx.Request] = field(default_factory=list)
-    log: list[httpx.Request] = field(default_factory=list)
-    valid: set[str] = field(default_factory=set)
-
-    def __call__(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path == "/token":
-            return self.token(request)
-        self.log.append(request)
-        if request.headers.get("authorization") in self.valid:
-            return httpx.Response(200 if request.url.path == "/v2/" else 404)
-        return httpx.Response(401, headers={"WWW-Authenticate": self.challenge})
-
-    def token(self, request: httpx.Request) -> httpx.Response:
-        self.given.append(request)
-        expected = "Basic " + base64.b64encode(f"robot$eu:{self.password}".encode()).decode()
-        if request.headers.get("authorization") != (None if self.anonymous else expected):
-            return httpx.Response(401)
-        text = f"token-{len(self.given)}"
-        self.valid.add(f"Bearer {text}")
-        return httpx.Response(200, json={"access_token": text, "expires_in": self.life_s})
-
-
-def reading(guarded: Guarded, described: Registry = WITH_ROBOT) -> RegistryClient:
-    client = RegistryClient(described, transport=httpx.MockTransport(guarded))
-    assert client.head_manifest(API, V1) is None
-    return client
 
 
 def test_a_token_is_fetched_with_the_credential_and_used() -> None:
@@ -104,61 +60,6 @@ def test_many_threads_fetch_one_token() -> None:
 
     assert len(guarded.given) == 1
     assert [item.url.path for item in guarded.log].count("/v2/") == 1
-
-
-@pytest.mark.parametrize("life", [None, "long", True, -5, 0])
-def test_a_token_without_a_sound_lifetime_lives_a_minute(life: object) -> None:
-    clock = Clock()
-    guarded = Guarded(life_s=life)
-    login = learned(guarded, clock)
-
-    clock.now += 47
-    login.header(("repository:a:pull",))
-    assert len(guarded.given) == 1
-    clock.now += 2
-    login.header(("repository:a:pull",))
-    assert len(guarded.given) == 2
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def learned(guarded: Guarded, clock: Clock) -> Login:
-    login = Login(Exchange(WITH_ROBOT, transport=httpx.MockTransport(guarded)), clock=clock)
-    login.header(("repository:a:pull",))
-    return login
-
-
-def test_a_token_is_renewed_before_it_ends_and_earlier_for_a_long_request() -> None:
-    clock = Clock()
-    guarded = Guarded(life_s=100)
-    login = learned(guarded, clock)
-
-    clock.now += 60
-    login.header(("repository:a:pull",))
-    assert len(guarded.given) == 1
-    login.header(("repository:a:pull",), is_long=True)
-    assert len(guarded.given) == 2
-    clock.now += 81
-    login.header(("repository:a:pull",))
-    assert len(guarded.given) == 3
-
-
-@pytest.mark.parametrize("life", [10**400, 1e308])
-def test_an_endless_token_is_renewed_within_half_a_day(life: object) -> None:
-    clock = Clock()
-    guarded = Guarded(life_s=life)
-    login = learned(guarded, clock)
-
-    clock.now += 12 * 3600
-    login.header(("repository:a:pull",))
-
-    assert len(guarded.given) == 2
 
 
 def test_tokens_of_very_many_repositories_are_not_all_kept() -> None:
