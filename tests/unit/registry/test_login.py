@@ -62,19 +62,6 @@ def test_many_threads_fetch_one_token() -> None:
     assert [item.url.path for item in guarded.log].count("/v2/") == 1
 
 
-def test_tokens_of_very_many_repositories_are_not_all_kept() -> None:
-    clock = Clock()
-    guarded = Guarded()
-    login = learned(guarded, clock)
-
-    for number in range(1100):
-        login.header((f"repository:r{number}:pull",))
-    before = len(guarded.given)
-    login.header(("repository:a:pull",))
-
-    assert len(guarded.given) == before + 1
-
-
 def test_a_token_that_is_no_longer_taken_is_replaced_once() -> None:
     guarded = Guarded()
     client = reading(guarded)

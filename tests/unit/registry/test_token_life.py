@@ -61,3 +61,16 @@ def test_an_endless_token_is_renewed_within_half_a_day(life: object) -> None:
     login.header(("repository:a:pull",))
 
     assert len(guarded.given) == 2
+
+
+def test_tokens_of_very_many_repositories_are_not_all_kept() -> None:
+    clock = Clock()
+    guarded = Guarded()
+    login = learned(guarded, clock)
+
+    for number in range(1100):
+        login.header((f"repository:r{number}:pull",))
+    before = len(guarded.given)
+    login.header(("repository:a:pull",))
+
+    assert len(guarded.given) == before + 1
