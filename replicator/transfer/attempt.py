@@ -138,8 +138,9 @@ class Attempt:
         finally:
             _count_moved(route, writer.moved)
         self._ended(result, wrote=writer.wrote)
-        for registry in (rule.source, claim.job.destination):
-            route.fleet.mark_up(registry)
+        route.fleet.mark_up(rule.source)
+        if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
+            route.fleet.mark_up(claim.job.destination)
 
     def _wait_for_pauses(self, route: Route) -> None:
         names = (route.rule.source, route.job.destination)

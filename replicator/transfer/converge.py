@@ -4,20 +4,19 @@ The source is read again after every write. If it moved meanwhile, the pass star
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator.errors import NotYet, TemporaryError, Unavailable
-from replicator.jobs import Outcome, may_want
-from replicator.ledger import Copied
-from replicator.oci import Digest, Manifest, Reference, Tag, companion_subject, referrers_tag
+from replicator.jobs import Outcome
+from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
 from replicator.plan import Artifact, Facts, Ground, Verdict, blobs_of, decide, follow_up, steps
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
-from replicator.rules.links import connected, writes
 from replicator.transfer.deletion import remove
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
+from replicator.transfer.provenance import Provenance
 from replicator.transfer.reading import Hint, read_source, source_digest
 from replicator.transfer.result import Result
-from replicator.transfer.route import Route, place
+from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
 
 ROUNDS = 5
@@ -102,22 +101,23 @@ class Crossing:
 
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
         route = self.route
+        provenance = Provenance(route, self.rules)
         head = route.destination.head_manifest(route.target, route.reference)
-        origins = self._origins(manifest.digest, is_there=head is not None)
+        origins = provenance.origins(manifest.digest, is_there=head is not None)
         facts = Facts(
             wanted=manifest.digest,
             found=head.digest if head else None,
             override=override or route.claim.approved,
             came_from_destination=route.end in origins,
-            written_by_another=not route.claim.approved and bool(head) and self._written_by_another(),
+            written_by_another=not route.claim.approved and bool(head) and provenance.is_another_rules(),
         )
         verdict = decide(facts)
         if verdict is not Verdict.COPY:
             return _stays(verdict, facts)
-        self._announce(manifest.digest, (*origins, route.start))
+        provenance.announce(manifest.digest, origins)
         artifact = gather(route, manifest)
         self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
-        self._confirm(artifact)
+        provenance.confirm(artifact)
         return Result(Outcome.COPIED, manifest.digest)
 
     def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
@@ -132,9 +132,7 @@ class Crossing:
         if not missing:
             return Result(Outcome.UNCHANGED, digest)
         self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
-        for referrer in missing:
-            self._note(referrer.manifest.digest, referrer.manifest.digest)
-        self._note_followers(*missing)
+        Provenance(route, self.rules).note_referrers(missing)
         return Result(Outcome.COPIED, digest)
 
     def _ground(self, *artifacts: Artifact) -> Ground:
@@ -147,105 +145,6 @@ class Crossing:
             route.fleet.locations(route.job.destination, digests),
             has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
         )
-
-    def _origins(self, digest: Digest, *, is_there: bool) -> tuple[str, ...]:
-        """Where the source's content came from if we put it there, else nothing: somebody pushed it at the source.
-
-        Judged by what the source holds now: after a person's push, be it of older content, the record says otherwise.
-        """
-        route = self.route
-        record = self._put_at_source(route.reference, digest)
-        if record is None or (
-            route.end in record.origins and not self._will_answer(record, is_there=is_there)
-        ):
-            return ()
-        return record.origins
-
-    def _put_at_source(self, reference: Reference, digest: Digest) -> Copied | None:
-        """What we know of a reference of the source if it is we who put its content there."""
-        route = self.route
-        record = route.fleet.copied(route.rule.source, route.job.repository, reference)
-        return record if record and digest in (record.digest, record.intent) else None
-
-    def _will_answer(self, record: Copied, *, is_there: bool) -> bool:
-        """Whether the destination, where the source's content came from, will send what it has now by itself."""
-        route = self.route
-        if not is_there and route.claim.action is None:
-            return False  # a resync restores what the destination lost
-        there = route.fleet.copied(route.job.destination, route.target, route.reference)
-        if there and (there.source, there.repository, there.at > record.at) == (
-            route.rule.source,
-            route.job.repository,
-            True,
-        ):
-            return (
-                False  # the source had other content meanwhile, and sent it: somebody went back to this one
-            )
-        return any(
-            rule.enabled
-            and rule.source == route.job.destination
-            and may_want(rule, route.target, route.reference)
-            for rule in self.rules.rules
-        )
-
-    def _written_by_another(self) -> bool:
-        """Whether another rule, whose source has nothing to do with ours, still wants this reference for itself."""
-        route = self.route
-        record = route.fleet.copied(route.job.destination, route.target, route.reference)
-        if record is None or (record.source, record.repository) == (route.rule.source, route.job.repository):
-            return False
-        other = self.rules.rule(record.rule)
-        tag = record.reference if isinstance(record.reference, Tag) else None
-        end = (route.job.destination, route.target)
-        return (
-            other is not None
-            and writes(other, record.repository, tag, end)
-            and not connected(
-                self.rules, (record.source, record.repository), (route.rule.source, route.job.repository)
-            )
-        )
-
-    def _announce(self, digest: Digest, origins: tuple[str, ...]) -> None:
-        """Say what is about to be written, before it is: its event may be faster than our answer."""
-        route = self.route
-        record = self._record(origins)
-        route.fleet.intend(
-            route.job.destination, route.target, route.reference, replace(record, intent=digest)
-        )
-
-    def _record(self, origins: tuple[str, ...]) -> Copied:
-        route = self.route
-        return Copied(
-            rule=route.rule.name,
-            source=route.rule.source,
-            repository=route.job.repository,
-            reference=route.reference,
-            origins=origins,
-        )
-
-    def _confirm(self, artifact: Artifact) -> None:
-        """Note what the destination holds from us now: the reference, and what followed it."""
-        route = self.route
-        route.fleet.confirm(route.job.destination, route.target, route.reference, artifact.manifest.digest)
-        self._note_followers(artifact)
-
-    def _note_followers(self, *artifacts: Artifact) -> None:
-        for artifact in artifacts:
-            for part in artifact.walk():
-                for tag, companion in part.companions:
-                    self._note(tag, companion.manifest.digest)
-                for referrer in part.referrers:
-                    self._note(referrer.manifest.digest, referrer.manifest.digest)
-
-    def _note(self, reference: Reference, digest: Digest) -> None:
-        """Note a copy beside that of the job's own reference, so that its echo and its deletion are known for such."""
-        route = self.route
-        there = (route.job.destination, route.target)
-        start = place(route.rule.source, route.job.repository, reference)
-        known = self._put_at_source(reference, digest)
-        record = self._record((*(known.origins if known else ()), start))
-        route.fleet.intend(*there, reference, replace(record, reference=reference, intent=digest))
-        route.fleet.confirm(*there, reference, digest)
 
 
 def _stays(verdict: Verdict, facts: Facts) -> Result:
