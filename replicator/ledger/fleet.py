@@ -17,7 +17,7 @@ from replicator.oci import Digest, Reference, Repository, parse_reference
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _DELETIONS_KEPT = 10_000
-_ABSENCE_TTL_S = 3600
+_ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Fleet:
     # Deletes
 
     def absent_for(self, mark: str) -> float:
-        """Seconds since the absence that `mark` stands for was first noted: 0 for the first time. Kept for an hour."""
+        """Seconds since the absence that `mark` stands for was first noted: 0 for the first time. Kept for two days."""
         key = f"{PREFIX}absent:{mark}"
         with answering(), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(key, 1, ex=_ABSENCE_TTL_S, nx=True)
