@@ -107,7 +107,6 @@ _TASK_SETTINGS: dict[str, Any] = {
 
 _WORKER_SETTINGS: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
-    "worker_soft_shutdown_timeout": 25.0,
     "worker_max_tasks_per_child": 500,
     "worker_max_memory_per_child": 400_000,
     # Whoever may publish could stop every worker.

@@ -11,7 +11,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
 from pathlib import Path
@@ -120,7 +121,7 @@ class Supervisor:
         lock = _try_lock(self._directory / f"{child.name}.lock")
         if lock is None:
             raise ConfigError(f"{child.name} of an earlier run does not end")
-        with lock:
+        with lock, _deaf_to_interrupts():
             # They log to stderr; what libraries say on stdout is nobody's business.
             process = subprocess.Popen(  # noqa: S603 - our own commands
                 child.command,
@@ -185,6 +186,17 @@ class _Running:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    # Ctrl+C reaches every process of a terminal's group at once, and Redis would leave before those who need it. So
+    # children are born with SIGINT blocked: the head hears it, and ends them in order.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _try_lock(path: Path) -> TextIOWrapper | None:

@@ -68,7 +68,7 @@ def _stages(settings: Settings, metrics: Path) -> list[list[Child]]:
             "worker",
             [sys.executable, "-m", "workers", "worker"],
             is_ready=lambda: _has_workers(url),
-            environment={**environment, "REMAP_SIGTERM": "SIGQUIT"},
+            environment=environment,
         ),
     ]
     if settings.redis_url is None:

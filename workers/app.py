@@ -3,12 +3,13 @@
 import logging
 import os
 import platform
+import signal
 import warnings
 from collections.abc import Iterable
 
 from celery import Celery, bootsteps
 from celery.platforms import SecurityWarning
-from celery.signals import setup_logging, worker_process_init, worker_process_shutdown
+from celery.signals import setup_logging, worker_process_init, worker_process_shutdown, worker_shutting_down
 from celery.worker.consumer import Consumer
 
 from replicator.broker import WORKER_OPTIONS, add_queue, make_app, queue_name
@@ -20,6 +21,8 @@ from workers.tasks import offer
 
 log = logging.getLogger(__name__)
 
+STOP_WITHIN_S = 25
+"""How long running jobs may take once the worker was told to stop; then they are put back."""
 BEAT_S = 2.0
 """How often the worker looks for new destinations and says that it lives."""
 
@@ -45,6 +48,7 @@ class Worker:
         setup_logging.connect(_nothing, weak=False)
         worker_process_init.connect(self._child_begins, weak=False)
         worker_process_shutdown.connect(_child_ends, weak=False)
+        worker_shutting_down.connect(_stop_in_time, weak=False)
 
     def destinations(self) -> list[str]:
         """The destinations that this worker serves now."""
@@ -62,6 +66,14 @@ class Worker:
 
 def _nothing(**_: object) -> None:
     return
+
+
+def _stop_in_time(how: str, **_: object) -> None:
+    # SIGTERM lets Celery wait for running jobs, however long; SIGQUIT is how it is told to cancel them. (Its "soft
+    # shutdown" does both, but always waits to the end, even if the jobs end at once.)
+    if how == "Warm":
+        signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGQUIT))
+        signal.alarm(STOP_WITHIN_S)
 
 
 def _child_ends(**_: object) -> None:

@@ -66,12 +66,11 @@ def scheduler(settings: Settings) -> None:
 
 
 def _become(role: str, settings: Settings, *arguments: str) -> None:
-    # The roles live in a package that this one never imports, and Celery reads REMAP_SIGTERM when it is imported.
+    # The roles live in a package that this one never imports.
     environment = {
         "REPLICATOR_RULES": str(settings.rules),
         "REPLICATOR_DATA": str(settings.data),
         "REPLICATOR_CONCURRENCY": str(settings.concurrency),
-        "REMAP_SIGTERM": "SIGQUIT",
     }
     if settings.metrics_port is not None:
         environment["REPLICATOR_METRICS_PORT"] = str(settings.metrics_port)

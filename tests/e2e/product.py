@@ -111,6 +111,14 @@ class Replicator:
         self._head = None
         return status
 
+    def interrupt(self) -> int:
+        """End it as Ctrl+C in a terminal does: SIGINT to the whole group; its exit status."""
+        assert self._head
+        os.killpg(self.head, signal.SIGINT)
+        status = self._head.wait(STOPS_WITHIN_S)
+        self._head = None
+        return status
+
     def kill(self) -> None:
         """Kill every process of the tree in one moment, and wait until they are gone."""
         if self._head is None:

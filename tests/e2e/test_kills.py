@@ -50,28 +50,37 @@ def test_a_tree_killed_in_the_middle_of_a_copy_finishes_it_after_a_restart(world
     assert world.replicator.outcomes("big/killed", "v1")[0] in {"copied", "unchanged"}
 
 
-def test_a_tree_that_is_told_to_stop_ends_cleanly_in_the_middle_of_a_copy(world: World) -> None:
-    left: list[int] = []
+def test_a_tree_that_is_told_to_stop_finishes_what_it_began(world: World) -> None:
+    group, image = world.replicator.head, _push_big(world, "big/stopped", 1)
 
-    def stop() -> None:
-        group = world.replicator.head
-        assert world.replicator.stop() == 0
-        left.extend(members(group))
+    status = world.replicator.stop()
 
-    image = _ended_in_the_middle(world, "big/stopped", stop)
+    assert (status, members(group)) == (0, [])
+    assert images.is_whole(world.url("us"), "big/stopped", "v1", image)
 
-    assert left == []
+
+def test_ctrl_c_ends_a_tree_in_good_order(world: World) -> None:
+    said, group = len(world.replicator.said), world.replicator.head
+    pushed = [world.push("eu", "interrupted", f"v{number}", _small(f"{number}")) for number in range(10)]
+
+    status = world.replicator.interrupt()
+
+    assert (status, members(group)) == (0, [])
+    for complaint in ("ERROR", "Traceback"):
+        assert complaint not in world.replicator.said[said:]
     world.replicator.start()
-    world.await_copy("us", "big/stopped", "v1", image, within_s=15)
+    for number, image in enumerate(pushed):
+        world.await_copy("us", "interrupted", f"v{number}", image)
 
 
 def test_any_single_process_may_be_killed_and_nothing_is_lost(world: World) -> None:
     replicator, pushed = world.replicator, {}
 
     def push(tag: str) -> None:
-        pushed[tag] = world.push("eu", "single", tag, images.image([tag.encode()]))
+        pushed[tag] = world.push("eu", "single", tag, _small(tag))
 
     for name in (*CHILDREN, "pool"):
+        wait_until(lambda: len(replicator.pool()) == POOL, 20, what="the worker's pool is complete")
         victim = replicator.pool()[0] if name == "pool" else replicator.child(name)
         for number in range(3):
             push(f"{name}-before-{number}")
@@ -82,7 +91,6 @@ def test_any_single_process_may_be_killed_and_nothing_is_lost(world: World) -> N
 
     for tag, image in pushed.items():
         world.await_copy("us", "single", tag, image, within_s=40)
-    replicator.settle()
     assert replicator.api("failures")["jobs"] == []
 
 
@@ -92,7 +100,7 @@ def test_what_was_accepted_while_the_worker_was_dead_is_done_later(world: World)
     os.kill(replicator.head, signal.SIGSTOP)
     for pid in (replicator.child("worker"), *replicator.pool()):
         os.kill(pid, signal.SIGKILL)
-    image = world.push("eu", "waiting", "v1", images.image([b"waits for a worker"]))
+    image = world.push("eu", "waiting", "v1", _small("waits for a worker"))
     wait_until(lambda: replicator.metric("replicator_pending_jobs", rule="all", destination="us") == 1.0)
     time.sleep(1)
     assert world.head("us", "waiting", "v1") is None
@@ -103,7 +111,7 @@ def test_what_was_accepted_while_the_worker_was_dead_is_done_later(world: World)
 
 
 def test_a_second_tree_on_the_same_data_is_refused_and_harms_nothing(world: World) -> None:
-    image = world.push("eu", "second", "v1", images.image([b"before the second"]))
+    image = world.push("eu", "second", "v1", _small("before the second"))
     world.await_copy("us", "second", "v1", image)
     world.replicator.settle()
     copied = world.replicator.metric("replicator_jobs_total", rule="all", destination="us", outcome="copied")
@@ -116,14 +124,14 @@ def test_a_second_tree_on_the_same_data_is_refused_and_harms_nothing(world: Worl
     assert copied == world.replicator.metric(
         "replicator_jobs_total", rule="all", destination="us", outcome="copied"
     )
-    later = world.push("eu", "second", "v2", images.image([b"after the second"]))
+    later = world.push("eu", "second", "v2", _small("after the second"))
     world.await_copy("us", "second", "v2", later)
 
 
 def test_a_new_tree_takes_over_the_orphans_of_a_killed_head(world: World) -> None:
     group = world.replicator.kill_head()
     assert len(members(group)) > len(CHILDREN)
-    image = world.push("eu", "orphans", "v1", images.image([b"while there is no head"]))
+    image = world.push("eu", "orphans", "v1", _small("while there is no head"))
 
     world.replicator.start()
 
@@ -134,10 +142,7 @@ def test_a_new_tree_takes_over_the_orphans_of_a_killed_head(world: World) -> Non
 def _ended_in_the_middle(world: World, repository: str, end: Callable[[], object]) -> Image:
     """Push big images until one is cut short by `end`, with some of its layers at the destination; that one."""
     for number in range(5):
-        image = _big(f"{repository} {number}")
-        world.push("eu", repository, None, image)
-        images.push_manifest(world.url("eu"), repository, "v1", image)
-        wait_until(lambda: _blobs_there(world, repository, image), what="a layer is there", poll_s=0.001)  # noqa: B023
+        image = _push_big(world, repository, number)
         end()
         if len(_blobs_there(world, repository, image)) < len(image.blobs):
             return image
@@ -145,8 +150,18 @@ def _ended_in_the_middle(world: World, repository: str, end: Callable[[], object
     raise AssertionError("every copy was complete before the tree could be ended")
 
 
-def _big(seed: str) -> Image:
-    return images.image([images.layer_bytes(f"{seed} {number}", LAYER_BYTES) for number in range(LAYERS)])
+def _push_big(world: World, repository: str, number: int) -> Image:
+    """Push a big image and wait until the first of its layers is at the destination."""
+    seed = f"{repository} {number}"
+    image = images.image([images.layer_bytes(f"{seed} {layer}", LAYER_BYTES) for layer in range(LAYERS)])
+    world.push("eu", repository, None, image)
+    images.push_manifest(world.url("eu"), repository, "v1", image)
+    wait_until(lambda: _blobs_there(world, repository, image), what="a layer is there", poll_s=0.001)
+    return image
+
+
+def _small(text: str) -> Image:
+    return images.image([text.encode()])
 
 
 def _blobs_there(world: World, repository: str, image: Image) -> list[Digest]:
