@@ -44,11 +44,14 @@ class Done:
 
 
 def run(
-    *arguments: str | Path, environment: Mapping[str, str] | None = None, timeout_s: float = 60.0
+    *arguments: str | Path,
+    environment: Mapping[str, str] | None = None,
+    program: Path = PROGRAM,
+    timeout_s: float = 60.0,
 ) -> Done:
-    """Run `replicator` with `arguments` to its end. Nothing that is set outside reaches it but `environment`."""
+    """Run `replicator` with `arguments` to its end. Of the settings outside, only `environment` reaches it."""
     ended = subprocess.run(
-        [PROGRAM, *arguments],
+        [program, *arguments],
         env=_environment(environment or {}),
         capture_output=True,
         text=True,

@@ -128,12 +128,3 @@ def test_status_without_a_running_tree_is_one_clear_line(world: World, tmp_path:
     assert (done.status, done.out) == (1, "")
     assert done.err.startswith("error: ")
     assert len(done.err.splitlines()) == 1
-
-
-def test_the_demo_verifies_its_copies(tmp_path: Path) -> None:
-    done = run("demo", timeout_s=90)
-
-    assert done.status == 0, done
-    assert "verified us" in done.out
-    assert "verified ap" in done.out
-    assert "Traceback" not in done.err

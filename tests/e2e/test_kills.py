@@ -46,8 +46,6 @@ def test_a_tree_killed_in_the_middle_of_a_copy_finishes_it_after_a_restart(world
     world.replicator.start()
 
     world.await_copy("us", "big/killed", "v1", image, within_s=35)
-    world.replicator.settle()
-    assert world.replicator.outcomes("big/killed", "v1")[0] in {"copied", "unchanged"}
 
 
 def test_a_tree_that_is_told_to_stop_finishes_what_it_began(world: World) -> None:
