@@ -39,13 +39,22 @@ def world(lasting: World) -> World:
     return lasting
 
 
-def test_a_tree_killed_in_the_middle_of_a_copy_finishes_it_after_a_restart(world: World) -> None:
-    image = _ended_in_the_middle(world, "big/killed", world.replicator.kill)
-    assert world.head("us", "big/killed", "v1") is None
+def test_a_second_tree_on_the_same_data_is_refused_and_harms_nothing(world: World) -> None:
+    image = world.push("eu", "second", "v1", _small("before the second"))
+    world.await_copy("us", "second", "v1", image)
+    world.replicator.settle()
+    copied = world.replicator.metric("replicator_jobs_total", rule="all", destination="us", outcome="copied")
 
-    world.replicator.start()
+    done = world.replicator.up_again()
 
-    world.await_copy("us", "big/killed", "v1", image, within_s=35)
+    assert (done.status, done.out) == (1, "")
+    said = f"another `replicator up` (pid {world.replicator.head}) runs on {world.replicator.data}"
+    assert done.err == f"error: {said}\n"
+    assert copied == world.replicator.metric(
+        "replicator_jobs_total", rule="all", destination="us", outcome="copied"
+    )
+    later = world.push("eu", "second", "v2", _small("after the second"))
+    world.await_copy("us", "second", "v2", later)
 
 
 def test_a_tree_that_is_told_to_stop_finishes_what_it_began(world: World) -> None:
@@ -69,6 +78,26 @@ def test_ctrl_c_ends_a_tree_in_good_order(world: World) -> None:
     world.replicator.start()
     for number, image in enumerate(pushed):
         world.await_copy("us", "interrupted", f"v{number}", image)
+
+
+def test_a_new_tree_takes_over_the_orphans_of_a_killed_head(world: World) -> None:
+    group = world.replicator.kill_head()
+    assert len(members(group)) > len(CHILDREN)
+    image = world.push("eu", "orphans", "v1", _small("while there is no head"))
+
+    world.replicator.start()
+
+    assert members(group) == []
+    world.await_copy("us", "orphans", "v1", image, within_s=30)
+
+
+def test_a_tree_killed_in_the_middle_of_a_copy_finishes_it_after_a_restart(world: World) -> None:
+    image = _ended_in_the_middle(world, "big/killed", world.replicator.kill)
+    assert world.head("us", "big/killed", "v1") is None
+
+    world.replicator.start()
+
+    world.await_copy("us", "big/killed", "v1", image, within_s=35)
 
 
 def test_any_single_process_may_be_killed_and_nothing_is_lost(world: World) -> None:
@@ -96,45 +125,17 @@ def test_what_was_accepted_while_the_worker_was_dead_is_done_later(world: World)
     replicator = world.replicator
     # A head that cannot act restarts nothing.
     os.kill(replicator.head, signal.SIGSTOP)
-    for pid in (replicator.child("worker"), *replicator.pool()):
-        os.kill(pid, signal.SIGKILL)
-    image = world.push("eu", "waiting", "v1", _small("waits for a worker"))
-    wait_until(lambda: replicator.metric("replicator_pending_jobs", rule="all", destination="us") == 1.0)
-    time.sleep(1)
-    assert world.head("us", "waiting", "v1") is None
-
-    os.kill(replicator.head, signal.SIGCONT)
+    try:
+        for pid in (replicator.child("worker"), *replicator.pool()):
+            os.kill(pid, signal.SIGKILL)
+        image = world.push("eu", "waiting", "v1", _small("waits for a worker"))
+        wait_until(lambda: replicator.jobs("waiting"), what="the job is written down")
+        time.sleep(1)
+        assert world.head("us", "waiting", "v1") is None
+    finally:
+        os.kill(replicator.head, signal.SIGCONT)
 
     world.await_copy("us", "waiting", "v1", image, within_s=30)
-
-
-def test_a_second_tree_on_the_same_data_is_refused_and_harms_nothing(world: World) -> None:
-    image = world.push("eu", "second", "v1", _small("before the second"))
-    world.await_copy("us", "second", "v1", image)
-    world.replicator.settle()
-    copied = world.replicator.metric("replicator_jobs_total", rule="all", destination="us", outcome="copied")
-
-    done = world.replicator.up_again()
-
-    assert (done.status, done.out) == (1, "")
-    said = f"another `replicator up` (pid {world.replicator.head}) runs on {world.replicator.data}"
-    assert done.err == f"error: {said}\n"
-    assert copied == world.replicator.metric(
-        "replicator_jobs_total", rule="all", destination="us", outcome="copied"
-    )
-    later = world.push("eu", "second", "v2", _small("after the second"))
-    world.await_copy("us", "second", "v2", later)
-
-
-def test_a_new_tree_takes_over_the_orphans_of_a_killed_head(world: World) -> None:
-    group = world.replicator.kill_head()
-    assert len(members(group)) > len(CHILDREN)
-    image = world.push("eu", "orphans", "v1", _small("while there is no head"))
-
-    world.replicator.start()
-
-    assert members(group) == []
-    world.await_copy("us", "orphans", "v1", image, within_s=30)
 
 
 def _ended_in_the_middle(world: World, repository: str, end: Callable[[], object]) -> Image:
