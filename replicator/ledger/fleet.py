@@ -199,6 +199,18 @@ class Fleet:
         wait_s = float(until) - (seconds + micros / 1e6)
         return Down(int(count), float(until), wait_s) if wait_s > 0 else None
 
+    def unreachable(self, registries: Iterable[str]) -> frozenset[str]:
+        """Those of the registries that did not answer and have not answered since, whether they may be tried or not.
+
+        A failure that nothing followed is forgotten after ten minutes.
+        """
+        names = list(registries)
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(_down(name))
+            found = pipe.execute()
+        return frozenset(name for name, noted in zip(names, found, strict=True) if noted)
+
     # Deletes
 
     def absent_for(self, mark: str) -> float:

@@ -37,7 +37,7 @@ class RulesStatus(_Answer):
 
 
 class RegistryStatus(_Answer):
-    """A registry, and whether its breaker lets requests through."""
+    """A registry, and whether it answers, as far as jobs have tried."""
 
     name: str
     available: bool

@@ -79,6 +79,7 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     lanes = ledger.view.lanes([(rule.name, there.registry) for rule, there in current.lanes])
     now = ledger.view.now()
     inbox = ledger.inbox("status")
+    gone = ledger.fleet.unreachable(current.registries)
     return Status(
         lanes=[
             LaneStatus(
@@ -95,10 +96,7 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
         ],
         inbox=InboxStatus(length=inbox.length(), oldest_seconds=round(inbox.oldest_age_s(), 3)),
         rules=RulesStatus(revision=current.revision, error=rules.error),
-        registries=[
-            RegistryStatus(name=name, available=ledger.fleet.is_down(name) is None)
-            for name in current.registries
-        ],
+        registries=[RegistryStatus(name=name, available=name not in gone) for name in current.registries],
     )
 
 

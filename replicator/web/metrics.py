@@ -75,10 +75,11 @@ class LedgerCollector(Collector):
         )
 
     def _registries(self, rules: RuleSet) -> Metric:
+        gone = self._ledger.fleet.unreachable(rules.registries)
         return _gauge(
             "replicator_registry_available",
-            "1, or 0 while the registry's breaker is open.",
-            [((name,), float(self._ledger.fleet.is_down(name) is None)) for name in rules.registries],
+            "1, or 0 from the first request that the registry does not answer until a job gets on with it again.",
+            [((name,), float(name not in gone)) for name in rules.registries],
             labels=("registry",),
         )
 

@@ -105,9 +105,9 @@ class ToldLedger:
         self.ping()
         return {pair: self.told_lanes.get(pair, Lane(0, 0, 0, None)) for pair in pairs}
 
-    def is_down(self, name: str) -> object:
+    def unreachable(self, names: Iterable[str]) -> frozenset[str]:
         self.ping()
-        return "down" if name in self.down else None
+        return self.down & frozenset(names)
 
     def length(self) -> int:
         self.ping()

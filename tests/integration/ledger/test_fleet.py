@@ -165,6 +165,19 @@ def test_an_answer_ends_the_outage(ledger: Ledger) -> None:
     assert ledger.fleet.is_down("us") is None
 
 
+def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
+    server: Server, ledger: Ledger
+) -> None:
+    for name in ("us", "ap"):
+        ledger.fleet.mark_down(name)
+        connect(server.url).hset(f"replicator:down:{name}", "until", "1000.0")
+    ledger.fleet.mark_up("ap")
+
+    assert ledger.fleet.is_down("us") is None
+    assert ledger.fleet.unreachable(["eu", "us", "ap"]) == {"us"}
+    assert ledger.fleet.unreachable([]) == frozenset()
+
+
 def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:
     with ThreadPoolExecutor(4) as pool:
         spent = list(pool.map(lambda _: ledger.fleet.spend_deletion("prod", "us", 3), range(12)))
