@@ -1,9 +1,16 @@
 """Every instrument of ours. Gauges are not here: they are state, computed from the ledger at scrape time.
 
-prometheus_client reads PROMETHEUS_MULTIPROC_DIR itself; then counters are the sum over the processes that share it.
+With PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads itself, counters are the sum over the files that processes
+keep there. A file belongs to one process at a time, and who comes later goes on with one that a dead process left:
+files named by pid would grow in number with every child of a worker, and a scrape reads them all.
 """
 
+import fcntl
+import itertools
+import os
 from collections.abc import Iterable
+from io import TextIOWrapper
+from pathlib import Path
 
 from prometheus_client import (
     REGISTRY,
@@ -12,6 +19,7 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
     generate_latest,
+    values,
 )
 from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -19,6 +27,43 @@ from prometheus_client.registry import Collector
 
 # The `_created` twin of every series doubles a scrape and tells nobody anything.
 disable_created_metrics()  # type: ignore[no-untyped-call]
+
+
+class _Place:
+    """Which of the numbered files in `directory` are this process's own: the first that no living process has."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock: TextIOWrapper | None = None
+        self._pid = 0
+        self._number = 0
+
+    def __call__(self) -> str:
+        """The number, as text. A fork makes another process, with another number."""
+        if self._pid != os.getpid():
+            self._take()
+        return str(self._number)
+
+    def _take(self) -> None:
+        if self._lock:
+            self._lock.close()  # the parent's: it keeps it, because this was only our copy of it
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count():
+            lock = (self._directory / f"{number}.lock").open("a", encoding="ascii")
+            try:
+                # The kernel ends the lock with the process, however that ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                continue
+            self._lock, self._pid, self._number = lock, os.getpid(), number
+            return
+
+
+_shared = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+if _shared:
+    # The library's way to name files by something else than the pid; it must come before the first instrument.
+    values.ValueClass = values.MultiProcessValue(_Place(Path(_shared)))  # type: ignore[no-untyped-call]
 
 PROPAGATION_SECONDS = Histogram(
     "replicator_propagation_seconds",

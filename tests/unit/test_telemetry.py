@@ -163,6 +163,53 @@ def test_counters_of_killed_processes_keep_counting(tmp_path: Path) -> None:
     assert 'replicator_propagation_seconds_count{destination="d",rule="r"} 2.0' in shown
 
 
+FORK = """
+import os, signal, time
+from replicator.telemetry import JOBS
+
+def count():
+    JOBS.labels("r", "d", "copied").inc()
+
+def child():
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        count()
+        os.write(writes, b"!")
+        time.sleep(60)
+    os.read(reads, 1)
+    return pid
+
+def end(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+count()
+living = [child() for _ in range(4)]
+for _ in range(20):
+    end(living.pop(0))
+    living.append(child())
+count()
+for pid in living:
+    end(pid)
+"""
+
+
+def test_processes_that_come_and_go_leave_no_more_files_than_live_at_once(tmp_path: Path) -> None:
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "metrics")}
+    (tmp_path / "metrics").mkdir()
+    # Two heads share the directory, as receiver and worker do; each has four children at any time.
+    heads = [subprocess.Popen([sys.executable, "-c", FORK], env=environment) for _ in range(2)]
+    assert [head.wait(30) for head in heads] == [0, 0]
+
+    shown = subprocess.run(
+        [sys.executable, "-c", RENDER], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+    assert 'replicator_jobs_total{destination="d",outcome="copied",rule="r"} 52.0' in shown
+    assert len(list((tmp_path / "metrics").glob("*.db"))) <= 10
+
+
 LOGGING = """
 import logging
 from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing, tracer
