@@ -1,10 +1,9 @@
 """A process tree on one machine: started in order, restarted when a part dies, taken over when its head was killed.
 
-Every child holds a lock file in the data directory: it inherits the open file, so that the lock lives exactly as long
-as the child, whatever became of us. A lock that cannot be taken names, in its file, the process to end first.
+Every child inherits a lock file in the data directory. A lock that cannot be taken is held by what an earlier tree left
+behind: that is ended first.
 """
 
-import fcntl
 import logging
 import os
 import signal
@@ -18,6 +17,7 @@ from io import TextIOWrapper
 from pathlib import Path
 
 from replicator.errors import ConfigError
+from replicator.lockfile import LockFile
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,8 @@ class Supervisor:
                 self._take_over(child)
             self._prepare()
             for stage in self._stages:
-                self._running.update({child.name: self._spawn(child) for child in stage})
+                for child in stage:
+                    self._running[child.name] = self._spawn(child)
                 for child in stage:
                     self._await_ready(child, deadline)
         except BaseException:
@@ -118,19 +119,13 @@ class Supervisor:
                 raise ConfigError("stopped before everything was ready")
 
     def _spawn(self, child: Child, *, pause_s: float = RESTART_PAUSE_S) -> "_Running":
-        lock = _try_lock(self._directory / f"{child.name}.lock")
+        lock = self._lock_file(child).take()
         if lock is None:
             raise ConfigError(f"{child.name} of an earlier run does not end")
         with lock, _deaf_to_interrupts():
-            # They log to stderr; what libraries say on stdout is nobody's business.
-            process = subprocess.Popen(  # noqa: S603 - our own commands
-                child.command,
-                env={**os.environ, **child.environment},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=(lock.fileno(),),
-            )
+            # Should we be killed right after the start, the file names nobody, rather than the one before.
             lock.truncate(0)
+            process = _start(child, lock.fileno())
             lock.write(str(process.pid))
         return _Running(process, time.monotonic(), pause_s)
 
@@ -147,27 +142,29 @@ class Supervisor:
         self._running[child.name] = self._spawn(child, pause_s=pause_s)
 
     def _take_over(self, child: Child) -> None:
-        """End what holds the child's lock: a process that outlived the tree that it belonged to."""
-        path = self._directory / f"{child.name}.lock"
+        """End what holds the child's lock: processes that outlived the tree that they belonged to."""
+        lock = self._lock_file(child)
         deadline = time.monotonic() + TAKE_OVER_S
         number = signal.SIGTERM if child.gentle else signal.SIGKILL
-        while (lock := _try_lock(path)) is None:
-            pid = path.read_text(encoding="ascii").strip()
+        while not lock.is_free():
             late = time.monotonic() > deadline - TAKE_OVER_S / 2
-            if pid.isdigit():
-                log.info("ending a process of an earlier run", extra={"child": child.name, "pid": int(pid)})
-                _kill(int(pid), signal.SIGKILL if late else number)
+            for pid in lock.holders():
+                log.info("ending a process of an earlier run", extra={"child": child.name, "pid": pid})
+                _kill(pid, signal.SIGKILL if late else number)
             if time.monotonic() > deadline:
-                raise ConfigError(f"{child.name} of an earlier run (pid {pid}) does not end")
+                raise ConfigError(f"{child.name} of an earlier run (pid {lock.read_pid()}) does not end")
             time.sleep(POLL_S)
-        lock.close()
+
+    def _lock_file(self, child: Child) -> LockFile:
+        return LockFile(self._directory / f"{child.name}.lock")
 
     def _lock_alone(self) -> TextIOWrapper:
-        path = self._directory / "up.lock"
-        lock = _try_lock(path)
+        file = LockFile(self._directory / "up.lock")
+        lock = file.take()
         if lock is None:
-            pid = path.read_text(encoding="ascii").strip()
-            raise ConfigError(f"another `replicator up` (pid {pid}) runs on {self._directory.parent}")
+            raise ConfigError(
+                f"another `replicator up` (pid {file.read_pid()}) runs on {self._directory.parent}"
+            )
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -188,6 +185,20 @@ class _Running:
             self.process.wait()
 
 
+def _start(child: Child, lock: int) -> subprocess.Popen[bytes]:
+    try:
+        # They log to stderr; what libraries say on stdout is nobody's business.
+        return subprocess.Popen(  # noqa: S603 - our own commands
+            child.command,
+            env={**os.environ, **child.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=(lock,),
+        )
+    except OSError as exc:
+        raise ConfigError(f"{child.name} cannot be started: {exc.filename}: {exc.strerror}") from exc
+
+
 @contextmanager
 def _deaf_to_interrupts() -> Iterator[None]:
     # Ctrl+C reaches every process of a terminal's group at once, and Redis would leave before those who need it. So
@@ -197,16 +208,6 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _try_lock(path: Path) -> TextIOWrapper | None:
-    lock = path.open("a+", encoding="ascii")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
