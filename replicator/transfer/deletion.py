@@ -14,7 +14,7 @@ A person's approval stands for the last three. Nothing stands for the second.
 from collections.abc import Iterator
 
 from replicator.errors import NotYet, PermanentError, TemporaryError, Unsupported
-from replicator.jobs import Outcome
+from replicator.jobs import Job, Outcome
 from replicator.oci import INDEX_TYPES, Digest, Manifest, Tag
 from replicator.plan import Removal, decide_removal
 from replicator.transfer.result import Result
@@ -43,10 +43,10 @@ def remove(route: Route, writer: Writer) -> Result:
     if record is None and isinstance(route.reference, Digest):
         # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
-    put_there = (record.digest, record.intent) if record else ()
+    put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
         case Removal.NOTHING:
-            _forget(route)
+            _forget(route, writer, put_there)
             return Result(Outcome.UNCHANGED, None, "absent on both sides")
         case Removal.KEEP:
             return Result(Outcome.SKIPPED, found, "the source no longer has it; the rule does not delete")
@@ -69,7 +69,7 @@ def _delete(route: Route, writer: Writer) -> Result:
         return Result(Outcome.BLOCKED, manifest.digest, str(exc))
     if route.destination.head_manifest(route.target, route.reference):
         raise TemporaryError(f"{route.end} is still there after its deletion")
-    _forget(route)
+    _forget(route, writer, (manifest.digest,))
     return Result(Outcome.DELETED, manifest.digest)
 
 
@@ -92,7 +92,7 @@ def _waited(route: Route, mark: str) -> None:
 
 
 def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
-    by_digest = isinstance(route.reference, Digest) or not _deletes_tags(route)
+    by_digest = _goes_by_digest(route)
     if by_digest:
         _nothing_depends_on(route, manifest.digest)
     _spend(route)
@@ -129,8 +129,9 @@ def _log(route: Route, manifest: Manifest) -> None:
     )
 
 
-def _deletes_tags(route: Route) -> bool:
-    return route.fleet.capability(route.destination.name, TAG_DELETE) is not False
+def _goes_by_digest(route: Route) -> bool:
+    is_digest = isinstance(route.reference, Digest)
+    return is_digest or route.fleet.capability(route.destination.name, TAG_DELETE) is False
 
 
 def _nothing_depends_on(route: Route, digest: Digest) -> None:
@@ -175,5 +176,17 @@ def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
     return True
 
 
-def _forget(route: Route) -> None:
-    route.fleet.forget(route.job.destination, route.target, route.reference)
+def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
+    """Note that the reference is gone, and have every other copy of ours looked at that may have gone with its digest.
+
+    Such a copy may have come after we looked for it. Its intent was noted before it was written, so that it is found
+    now; its job finds in the registries whether it is still there, and still wanted.
+    """
+    destination, target = route.job.destination, route.target
+    if digests and _goes_by_digest(route):
+        writer.lease.ask_for(
+            Job(record.rule, destination, record.repository, record.reference)
+            for reference, record in route.fleet.copies(destination, target).items()
+            if reference != route.reference and (record.digest in digests or record.intent in digests)
+        )
+    route.fleet.forget(destination, target, route.reference)

@@ -7,11 +7,13 @@ frozen wakes up, finds its time over and writes nothing more.
 
 import threading
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 from replicator.errors import TemporaryError
-from replicator.ledger import Claim, Ledger
+from replicator.jobs import Job
+from replicator.ledger import Claim, Ledger, Submission
 
 _MARGIN = 0.2
 """The share of a lease that we do not use: a write must have reached the registry before somebody else may begin."""
@@ -50,6 +52,11 @@ class Lease:
     def moved_on(self) -> bool:
         """Whether a newer event for this job came in since it was claimed."""
         return self._ledger.moved_on(self._claim)
+
+    def ask_for(self, jobs: Iterable[Job]) -> None:
+        """Submit other jobs, which this one found to be needed."""
+        claim = self._claim
+        self._ledger.submit([Submission(job, since=claim.claimed_at, trace=claim.trace) for job in jobs])
 
     def _renew(self) -> None:
         while not self._stop.wait(self._lease_s / 4):
