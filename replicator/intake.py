@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator
 
 from replicator.events import Action, Event, MalformedEvent, parse
-from replicator.jobs import Job, jobs_for
+from replicator.jobs import RULE_GRACE_S, Job, jobs_for
 from replicator.ledger import Inbox, Ledger, Notification, Submission
 from replicator.oci import Digest
 from replicator.rules import RuleSet, TriggerType, destination_repository
@@ -29,14 +29,13 @@ def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox
     """
     registry = rules.registries.get(notification.registry)
     if registry is None:
-        inbox.bury(notification, "no rule file names this registry any more")
-        return 0
+        if ledger.view.now() - notification.received_at > RULE_GRACE_S:
+            _bury(notification, "no rule file names this registry", inbox)
+        return 0  # it comes again: the receiver may have read a newer revision of the rules than we
     try:
         parsed = parse(registry.type, registry.name, notification.content_type, notification.body)
     except MalformedEvent as exc:
-        EVENTS.labels(registry.name, "unknown", "rejected").inc()
-        log.warning("malformed notification", extra={"registry": registry.name, "why": str(exc)})
-        inbox.bury(notification, str(exc))
+        _bury(notification, str(exc), inbox)
         return 0
     submissions = []
     for event in parsed.events:
@@ -46,12 +45,17 @@ def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox
     EVENTS.labels(registry.name, "other", "ignored").inc(parsed.ignored)
     if parsed.malformed:
         # Both the jobs and the letter: an event that makes no sense must not take its neighbours with it.
-        log.warning("malformed event", extra={"registry": registry.name, "why": parsed.malformed[0]})
         ledger.submit(submissions)
-        inbox.bury(notification, "; ".join(parsed.malformed))
+        _bury(notification, "; ".join(parsed.malformed), inbox)
     else:
         ledger.route(notification.id, submissions)
     return len(submissions)
+
+
+def _bury(notification: Notification, reason: str, inbox: Inbox) -> None:
+    EVENTS.labels(notification.registry, "unknown", "rejected").inc()
+    log.warning("notification buried", extra={"registry": notification.registry, "why": reason[:500]})
+    inbox.bury(notification, reason)
 
 
 def _submission(job: Job, event: Event, notification: Notification) -> Submission:

@@ -10,6 +10,7 @@ from typing import Self
 
 from replicator.errors import (
     Corrupt,
+    Denied,
     MissingContent,
     NotYet,
     RateLimited,
@@ -22,9 +23,16 @@ from replicator.oci import Digest, Reference, Repository, companion_subject, par
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
 
 RETRY_BASE_S = 2.0
-RETRY_CAP_S = 900.0
-ATTEMPTS_BEFORE_PARKING = 12
-"""Twelve tries spread over about an hour; then a person should look."""
+RETRY_CAP_S = 30.0
+"""A registry that answers 500 for a while must be back in line within a minute of its recovery."""
+ATTEMPTS_BEFORE_PARKING = 120
+"""Tries spread over about an hour; then a person should look."""
+SILENT_DEATHS_BEFORE_PARKING = 12
+"""The same for a job whose workers die over it."""
+RULE_GRACE_S = 120.0
+"""How long work may wait for its rule or registry: processes do not all read a new revision in the same moment."""
+DENIED_ATTEMPTS = 5
+"""A credential that is wrong for half a minute, while it is being rotated, needs no person."""
 AWAY_DELAY_S = 8.0
 AWAY_DELAY_CAP_S = 20.0
 """The longest wait for a registry that is away: it must be back in line within a minute of its return."""
@@ -128,6 +136,8 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
         return Retry(min(error.retry_after or (0.5 + jitter) * AWAY_DELAY_S, AWAY_DELAY_CAP_S), charge=False)
     if isinstance(error, TemporaryError) and attempts < ATTEMPTS_BEFORE_PARKING:
         return Retry(error.retry_after or retry_delay_s(attempts, jitter), charge=True)
+    if isinstance(error, Denied) and attempts < DENIED_ATTEMPTS:
+        return Retry(retry_delay_s(attempts, jitter), charge=True)
     if isinstance(error, Corrupt | MissingContent) and attempts < 2:
         return Retry(RETRY_BASE_S, charge=True)
     return Park()

@@ -17,6 +17,9 @@ from replicator.oci import Digest, Reference, Repository, parse_reference
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _DELETIONS_KEPT = 10_000
+PROBE_S = 45.0
+"""How long the one that tries first may take: longer than a registry may hang."""
+PROBE_PAUSE_S = 2.0
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
 
 
@@ -182,11 +185,12 @@ class Fleet:
         """
         with answering():
             self._mark_down(_down(registry))
+            self._redis.delete(_probe(registry))
 
     def mark_up(self, registry: str) -> None:
         """Notes that the registry answered."""
         with answering():
-            self._redis.delete(_down(registry))
+            self._redis.delete(_down(registry), _probe(registry))
 
     def is_down(self, registry: str) -> Down | None:
         """How long the registry should be left alone, or None if it may be tried."""
@@ -210,6 +214,20 @@ class Fleet:
                 pipe.exists(_down(name))
             found = pipe.execute()
         return frozenset(name for name, noted in zip(names, found, strict=True) if noted)
+
+    def wait_to_try(self, registry: str) -> float:
+        """Seconds to leave the registry alone; 0 if it may be tried.
+
+        Of all that wait for a registry which was down, one may try first: where it hangs, it holds one worker.
+        """
+        with answering():
+            if not self._redis.exists(_down(registry)):
+                return 0.0
+            down = self.is_down(registry)
+            if down:
+                return down.wait_s
+            is_first = self._redis.set(_probe(registry), 1, px=int(PROBE_S * 1000), nx=True)
+        return 0.0 if is_first else PROBE_PAUSE_S
 
     # Deletes
 
@@ -264,6 +282,10 @@ def _subject(destination: str, repository: Repository, digest: Digest) -> str:
 
 def _pause(registry: str) -> str:
     return f"{PREFIX}pause:{registry}"
+
+
+def _probe(registry: str) -> str:
+    return f"{PREFIX}probe:{registry}"
 
 
 def _down(registry: str) -> str:

@@ -74,10 +74,13 @@ class BlobReader:
             with self._session.stream(self._call(start=before)) as again:
                 cause = yield from self._until_broken(self._rest(again, before))
             if self._received == before:
-                break
+                # The registry answers, but has no more: what it stores is shorter than what it promises.
+                raise Corrupt(f"{self._topic}: has only {before} of {size} bytes") from cause
         if self._received != size:
-            message = f"{self._topic}: broke off after {self._received} of {size} bytes"
-            raise Unavailable(message, registry=self._session.name) from cause
+            # It answered every time, so that it is not away: other blobs may come through.
+            raise TemporaryError(
+                f"{self._topic}: broke off after {self._received} of {size} bytes"
+            ) from cause
 
     def _until_broken(self, chunks: Iterator[bytes]) -> Generator[bytes, None, Unavailable | None]:
         try:

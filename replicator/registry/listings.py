@@ -75,7 +75,11 @@ def referrers(session: Session, repository: Repository, digest: Digest) -> list[
 
 def _none(answer: Answer, topic: Topic) -> list[Descriptor] | None:
     # The repository, or at Quay the digest, is what is not known: the API is there and lists nothing.
-    if answer.status in {400, 404} and answer.codes & {"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"}:
+    if answer.status in {400, 404} and answer.codes & {
+        "NAME_UNKNOWN",
+        "MANIFEST_UNKNOWN",
+        "MANIFEST_INVALID",
+    }:
         return []
     if answer.status in _NO_REFERRERS_API:
         return None

@@ -86,9 +86,12 @@ def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Ite
     )
     try:
         answer = session.send(call)
-    except Unavailable:
+    except Unavailable as exc:
         if body.is_sent and _is_there(session, upload, descriptor):
             return
+        if body.is_begun and exc.registry == session.name:
+            # It took the connection and some of the blob: what broke may be this blob's, not the registry's, fault.
+            raise TemporaryError(str(exc)) from exc
         raise
     if answer.status in {201, 204}:
         _check_digest(answer, upload, topic)
@@ -121,6 +124,11 @@ class _Body:
     def is_sent(self) -> bool:
         """True once the last byte was handed over to the connection."""
         return self._sent_bytes == self._size_bytes
+
+    @property
+    def is_begun(self) -> bool:
+        """True once the first bytes were handed over to the connection."""
+        return self._sent_bytes > 0
 
     def __iter__(self) -> Iterator[bytes]:
         yield from Pace(self._topic, self._size_bytes).taken(self._counted())

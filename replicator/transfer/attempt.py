@@ -14,7 +14,15 @@ from dataclasses import dataclass
 
 from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
 from replicator.events import Action
-from replicator.jobs import ATTEMPTS_BEFORE_PARKING, Job, Outcome, Park, after_failure, may_want
+from replicator.jobs import (
+    RULE_GRACE_S,
+    SILENT_DEATHS_BEFORE_PARKING,
+    Job,
+    Outcome,
+    Park,
+    after_failure,
+    may_want,
+)
 from replicator.ledger import Claim, Finish, Ledger, Refusal, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
@@ -29,8 +37,8 @@ from replicator.transfer.writing import Moved, Writer
 
 log = logging.getLogger(__name__)
 
-RULE_GRACE_S = 120.0
-"""How long a job may wait for its rule: workers do not all read a new revision in the same moment."""
+SECOND_LOOK_S = 20.0
+"""When a source that contradicted a fresh event is looked at once more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,7 @@ def bring_in_line(job_id: str, tools: Tools) -> None:
     except ValueError as exc:
         claim = tools.ledger.claim(job_id)
         if isinstance(claim, Claim):
-            tools.ledger.park(claim, str(exc))
+            Attempt(tools, claim, rules, rule).park(str(exc))
         return
     claim = tools.ledger.claim(job_id, _locks(job, rule, target))
     if not isinstance(claim, Claim):
@@ -75,7 +83,8 @@ def _without_rule(tools: Tools, job_id: str) -> None:
     claim = tools.ledger.claim(job_id)
     if isinstance(claim, Refusal):
         return
-    if claim.claimed_at - claim.since < RULE_GRACE_S:
+    # The age of the wish in the ledger, not of the event: a sender's clock is no measure.
+    if claim.claimed_at - max(claim.since, claim.hinted_at or 0.0) < RULE_GRACE_S:
         tools.ledger.retry(claim, 5.0, error="no rule wants this, yet", charge=False)
         return
     tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="no rule wants this any more")
@@ -101,9 +110,9 @@ class Attempt:
 
     def run(self, target: Repository) -> None:
         """Try to bring the reference in line, and tell the ledger what came of it."""
-        if self.claim.attempts > ATTEMPTS_BEFORE_PARKING + 1:
+        if self.claim.taken_over and self.claim.attempts > SILENT_DEATHS_BEFORE_PARKING:
             # Counted at the claim, so that a job that kills its worker is parked too.
-            self._park("gave up: tried too often without a word from the worker")
+            self.park("gave up: tried too often without a word from the worker")
             return
         with (
             tracer.start_as_current_span(
@@ -138,7 +147,6 @@ class Attempt:
         finally:
             _count_moved(route, writer.moved)
         self._ended(result, wrote=writer.wrote)
-        route.fleet.mark_up(rule.source)
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
             route.fleet.mark_up(claim.job.destination)
 
@@ -147,6 +155,10 @@ class Attempt:
         wait_s = max(route.fleet.paused_for(name) for name in names)
         if wait_s > 0:
             raise NotYet(f"{route}: a registry asked for a pause", retry_after=wait_s)
+        # The dispatcher rings for no destination that is away; a source that hangs must not hold its workers either.
+        wait_s = route.fleet.wait_to_try(route.rule.source)
+        if wait_s > 0:
+            raise NotYet(f"{route}: the source does not answer", retry_after=wait_s)
 
     def _ended(self, result: Result, *, wrote: bool) -> None:
         if result.outcome is Outcome.BLOCKED:
@@ -163,6 +175,9 @@ class Attempt:
         if self.claim.taken_over:
             # Whoever held this before us may only be frozen, and write once more when it wakes.
             self._check_again(self.tools.lease_s)
+        elif not result.is_settled:
+            # The event may only be long before its effect, behind a slow store or a cache.
+            self._check_again(SECOND_LOOK_S)
         self._report(result)
 
     def _failed(self, error: ReplicatorError) -> None:
@@ -176,7 +191,7 @@ class Attempt:
             ledger.fleet.pause(error.registry, error.wait_s)
         step = after_failure(error, claim.attempts, random.random())
         if isinstance(step, Park):
-            self._park(str(error))
+            self.park(str(error))
             return
         ledger.retry(claim, step.delay_s, error=str(error), charge=step.charge)
         log.info(
@@ -189,7 +204,8 @@ class Attempt:
             },
         )
 
-    def _park(self, reason: str) -> None:
+    def park(self, reason: str) -> None:
+        """Set the job aside, for a person to look at."""
         self.tools.ledger.park(self.claim, reason)
         self._report(Result(Outcome.FAILED, None, reason))
 

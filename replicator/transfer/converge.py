@@ -4,7 +4,7 @@ The source is read again after every write. If it moved meanwhile, the pass star
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, TemporaryError, Unavailable
 from replicator.jobs import Outcome
@@ -30,11 +30,12 @@ def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) ->
     """
     crossing = Crossing(route, writer, rules)
     for _ in range(ROUNDS):
-        manifest = read_source(route, writer.lease, hint)
-        hint = None
+        reading = read_source(route, writer.lease, hint)
+        manifest, hint = reading.manifest, None
+        route.fleet.mark_up(route.rule.source)
         result = crossing.bring(manifest) if manifest else remove(route, writer)
         if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
-            return result
+            return replace(result, is_settled=reading.is_settled)
     raise TemporaryError(f"{route.start} changed {ROUNDS} times while it was being copied", retry_after=1.0)
 
 

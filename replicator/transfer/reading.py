@@ -38,8 +38,16 @@ class Hint:
         return found is not None and self.digest in (None, found.digest)
 
 
-def read_source(route: Route, lease: Lease, hint: Hint | None) -> Manifest | None:
-    """The source's manifest of the job's reference, or None if it is absent: as soon as it agrees with the hint.
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the source holds: a manifest, or None if it is absent. `is_settled` says that no fresh event contradicts."""
+
+    manifest: Manifest | None
+    is_settled: bool = True
+
+
+def read_source(route: Route, lease: Lease, hint: Hint | None) -> Reading:
+    """What the source's reference is: as soon as it agrees with the hint, or the hint is no longer fresh.
 
     Raises NotYet if it shows nothing yet and a newer event has come, which knows better what to expect; Unavailable
     and other errors of the registry, except that a 500 is read again while the hint is fresh.
@@ -51,12 +59,15 @@ def read_source(route: Route, lease: Lease, hint: Hint | None) -> Manifest | Non
         found, failure = _read(route)
         if failure and late:
             raise failure
-        if not failure and (late or hint is None or hint.agrees(found)):
-            return found
+        if not failure and (hint is None or hint.agrees(found)):
+            return Reading(found)
+        if late and hint:
+            # A tag that outlives its delete event was pushed again; one that its push event does not show may come.
+            return Reading(found, is_settled=hint.action is Action.DELETE)
         if lease.moved_on():
             if found is None:
                 raise NotYet(f"{route.start} changed again", retry_after=0.0)
-            return found
+            return Reading(found)
         time.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)
 

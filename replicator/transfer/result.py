@@ -8,8 +8,12 @@ from replicator.oci import Digest
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An outcome, the digest it is about, and a phrase for people where the outcome alone does not tell why."""
+    """An outcome, the digest it is about, and a phrase for people where the outcome alone does not tell why.
+
+    `is_settled` False says that the source still contradicted a fresh event: it is worth another look later.
+    """
 
     outcome: Outcome
     digest: Digest | None = None
     detail: str = ""
+    is_settled: bool = True

@@ -21,6 +21,7 @@ from replicator.events import Action, Event
 from replicator.jobs import (
     ATTEMPTS_BEFORE_PARKING,
     AWAY_DELAY_CAP_S,
+    DENIED_ATTEMPTS,
     RETRY_BASE_S,
     RETRY_CAP_S,
     Job,
@@ -168,7 +169,7 @@ def test_the_tries_before_parking_take_about_an_hour() -> None:
     assert 1800 <= sum(waits) <= 5400
 
 
-PERMANENT = [PermanentError("x"), Denied("x"), Unsupported("x"), TagImmutable("x"), ReplicatorError("x")]
+PERMANENT = [PermanentError("x"), Unsupported("x"), TagImmutable("x"), ReplicatorError("x")]
 
 
 @pytest.mark.parametrize("error", PERMANENT, ids=lambda error: type(error).__name__)
@@ -186,8 +187,16 @@ def test_a_temporary_error_is_tried_again_until_the_tries_are_used_up() -> None:
     error = TemporaryError("x")
 
     assert after_failure(error, 1, 0.5) == Retry(2.0, charge=True)
-    assert after_failure(error, ATTEMPTS_BEFORE_PARKING - 1, 0.5) == Retry(900.0, charge=True)
+    assert after_failure(error, ATTEMPTS_BEFORE_PARKING - 1, 0.5) == Retry(RETRY_CAP_S, charge=True)
     assert after_failure(error, ATTEMPTS_BEFORE_PARKING, 0.5) == Park()
+
+
+def test_a_refusal_is_waited_for_half_a_minute() -> None:
+    error = Denied("x")
+
+    waits = [after_failure(error, attempts, 0.5) for attempts in range(1, DENIED_ATTEMPTS)]
+    assert waits == [Retry(wait_s, charge=True) for wait_s in (2.0, 4.0, 8.0, 16.0)]
+    assert after_failure(error, DENIED_ATTEMPTS, 0.5) == Park()
 
 
 def test_the_other_side_may_say_when() -> None:

@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from replicator.jobs import ATTEMPTS_BEFORE_PARKING
+from replicator.jobs import DENIED_ATTEMPTS, SILENT_DEATHS_BEFORE_PARKING
 from replicator.ledger import JobView, State
 from replicator.oci import Digest
 from replicator.rules import Signatures
@@ -159,8 +159,25 @@ def test_a_registry_that_is_away_costs_no_try_and_is_marked_down(world: World, n
     assert world.ledger.fleet.is_down(name)
     assert not world.ledger.fleet.is_down("us" if name == "eu" else "eu")
     world[name].is_down = False
+    world.end_outage(name)
     assert world.hurried(world.job()).outcome == "copied"
     assert world.ledger.fleet.is_down(name) is None
+
+
+def test_of_all_that_wait_for_a_source_one_tries_first(world: World) -> None:
+    for tag in ("v8", "v9"):
+        world.push("eu", tag, PUSHED)
+    world["eu"].is_down = True
+    world.run(world.job("v8"), action=None)
+    world.end_outage("eu")
+
+    assert world.ledger.fleet.wait_to_try("eu") == 0
+    assert world.ledger.fleet.wait_to_try("eu") > 0
+    world.forget_requests()
+    view = world.run(world.job("v9"), action=None)
+
+    assert (view.state, view.attempts) == (State.PENDING, 0)
+    assert world.asked("eu") == []
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
@@ -213,11 +230,6 @@ def test_an_answer_that_was_lost_after_the_write_ends_in_line(world: World) -> N
 @pytest.mark.parametrize(
     ("name", "method", "path", "status", "body"),
     [
-        ("eu", "GET", "manifests/v1", 401, b""),
-        ("eu", "GET", "manifests/v1", 403, b""),
-        ("eu", "GET", "blobs/", 403, b""),
-        ("us", "HEAD", "manifests/v1", 403, b""),
-        ("us", "POST", "uploads", 403, b""),
         ("us", "PUT", "manifests/v1", 412, b""),
         ("us", "PUT", "manifests/v1", 400, b'{"errors": [{"code": "MANIFEST_INVALID"}]}'),
         ("us", "PUT", "manifests/v1", 405, b""),
@@ -240,8 +252,32 @@ def test_what_no_retry_can_help_is_parked_at_once_with_the_reason(
     assert is_whole(world["us"], API, "v1", PUSHED)
 
 
+@pytest.mark.parametrize(
+    ("name", "method", "path", "status"),
+    [
+        ("eu", "GET", "manifests/v1", 401),
+        ("eu", "GET", "manifests/v1", 403),
+        ("eu", "GET", "blobs/", 403),
+        ("us", "HEAD", "manifests/v1", 403),
+        ("us", "POST", "uploads", 403),
+    ],
+)
+def test_who_is_refused_again_and_again_is_parked_with_the_reason(
+    world: World, name: str, method: str, path: str, status: int
+) -> None:
+    world[name].fail(method, path, times=FOR_EVER, status=status)
+
+    view = world.run(world.job(), action=None)
+    assert view.state is State.PENDING
+    for _ in range(DENIED_ATTEMPTS - 1):
+        view = world.hurried(world.job())
+
+    assert (view.state, view.attempts) == (State.PARKED, DENIED_ATTEMPTS)
+    assert all(part in (view.reason or "") for part in (name, API, str(status)))
+
+
 def test_a_new_event_starts_a_parked_job_again(world: World) -> None:
-    world["us"].fail("HEAD", "manifests/v1", status=403)
+    world["us"].fail("PUT", "manifests/v1", status=405)
     assert world.run(world.job()).state is State.PARKED
 
     assert world.run(world.job()).outcome == "copied"
@@ -290,7 +326,7 @@ def revive(world: World) -> None:
 def test_a_job_that_kills_its_worker_every_time_is_given_up(world: World) -> None:
     world.tell(world.job())
     kill_at(world, 1)
-    for _ in range(ATTEMPTS_BEFORE_PARKING + 1):
+    for _ in range(SILENT_DEATHS_BEFORE_PARKING):
         with pytest.raises(Killed):
             world.work(world.job())
         world.expire(world.job())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from replicator.intake import UNTAGGED_DELAY_S, take_in
+from replicator.jobs import RULE_GRACE_S
 from replicator.ledger import Inbox, Ledger, Notification, State
 from replicator.oci import Digest
 from replicator.rules import Destination, RegistryType, TriggerType
@@ -139,8 +140,15 @@ def test_a_registry_that_no_file_names_any_more_is_put_aside(
     make_world: MakeWorld, inbox: Inbox, redis_url: str
 ) -> None:
     world = make_world(a_rule("prod", "ap", "us"))
+    notify(redis_url, envelope(pushed()))
+    letter = read_one(inbox)
 
-    assert sent(world, inbox, redis_url, envelope(pushed())) == 0
+    assert take_in(letter, rules=world.rules, ledger=world.ledger, inbox=inbox) == 0
+    assert inbox.length() == 1, "the receiver may have read newer rules than the router"
+    aged = replace(letter, received_at=letter.received_at - RULE_GRACE_S - 1)
+    take_in(aged, rules=world.rules, ledger=world.ledger, inbox=inbox)
+
+    assert inbox.length() == 0
     assert "no rule file" in world.ledger.view.dead_letters()[0].reason
 
 

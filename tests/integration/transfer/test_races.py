@@ -10,7 +10,7 @@ import pytest
 from replicator.demo.features import Features
 from replicator.ledger import Ledger, State
 from replicator.rules import Filter, FilterType, Rule, Signatures
-from replicator.transfer import bring_in_line
+from replicator.transfer import attempt, bring_in_line, reading
 from tests.fakes.images import Image, image, is_whole, multi_arch
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import API, World, a_rule, once
@@ -22,6 +22,9 @@ OLD, NEW, NEWER = image([b"old"]), image([b"new"]), image([b"newer"])
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
     return make_world(RULE)
+
+
+LONG_AGO = {"since": "1000", "hinted_at": "1000"}
 
 
 def showing(pushed: Image) -> dict[str, Any]:
@@ -319,7 +322,7 @@ def test_a_job_without_a_rule_waits_and_then_ends(world: World) -> None:
 
     assert (view.state, view.attempts) == (State.PENDING, 0)
     assert "no rule" in (view.reason or "")
-    world.redis.hset(f"replicator:job:{world.job().id}", mapping={"since": "1000", "not_before": "0"})
+    world.redis.hset(f"replicator:job:{world.job().id}", mapping={**LONG_AGO, "not_before": "0"})
     assert world.shown(world.work(world.job())).outcome == "superseded"
     assert world.digest("us") is None
 
@@ -339,10 +342,34 @@ def test_a_job_that_its_rule_no_longer_wants_ends_without_a_copy(make_world: Mak
     world.push("eu", "v1", OLD)
     world.tell(world.job())
     world.obey(rule)
-    world.redis.hset(f"replicator:job:{world.job().id}", "since", "1000")
+    world.redis.hset(f"replicator:job:{world.job().id}", mapping=LONG_AGO)
 
     assert world.shown(world.work(world.job())).outcome == "superseded"
     assert world.digest("us") is None
+
+
+def test_the_sender_s_clock_does_not_end_a_job_whose_rule_is_yet_to_come(world: World) -> None:
+    world.push("eu", "v1", OLD)
+    world.tell(world.job())
+    world.obey()
+    world.redis.hset(f"replicator:job:{world.job().id}", "since", LONG_AGO["since"])
+
+    assert world.shown(world.work(world.job())).state is State.PENDING
+
+
+def test_a_tag_that_shows_long_after_its_event_is_looked_for_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "FRESH_PUSH_S", 0.05)
+    monkeypatch.setattr(attempt, "FRESH_PUSH_S", 0.05)
+    world.tell(world.job())
+    first = world.shown(world.work(world.job()))
+    world.push("eu", "v1", OLD)
+
+    world.settle()
+
+    assert first.state is State.PENDING, "the job must not end while the event says otherwise"
+    assert is_whole(world["us"], API, "v1", OLD)
 
 
 def test_a_job_whose_rule_comes_a_little_later_is_done(world: World) -> None:

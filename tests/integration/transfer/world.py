@@ -198,6 +198,11 @@ class World:
         if self.ledger.job(job_id):
             self.redis.hset(f"replicator:job:{job_id}", "not_before", "0")
 
+    def end_outage(self, name: str) -> None:
+        """A registry that was marked down may be tried now."""
+        if self.redis.exists(f"replicator:down:{name}"):
+            self.redis.hset(f"replicator:down:{name}", "until", "0")
+
     def expire(self, job: Job) -> None:
         """The lease runs out now, if anybody holds one."""
         if self.ledger.job(job.id):

@@ -121,20 +121,22 @@ def test_another_part_than_the_one_asked_for_is_not_taken(answer: httpx.Response
     assert handed_out(whole(CONTENT[:20], CONTENT[20:40], LOST), answer, error=TemporaryError) == CONTENT[:20]
 
 
-def test_a_blob_that_breaks_off_without_progress_is_an_outage() -> None:
+def test_a_blob_of_which_there_is_no_more_is_corrupt() -> None:
     assert (
-        handed_out(whole(CONTENT[:20], CONTENT[20:40], LOST), part(40, LOST), error=Unavailable)
-        == CONTENT[:20]
+        handed_out(whole(CONTENT[:20], CONTENT[20:40], LOST), part(40, LOST), error=Corrupt) == CONTENT[:20]
     )
 
 
-def test_a_blob_that_breaks_off_again_and_again_is_an_outage() -> None:
+def test_a_blob_that_breaks_off_again_and_again_is_tried_again_but_is_no_outage() -> None:
     answers = [
         whole(CONTENT[:1], LOST),
         *(part(start, CONTENT[start : start + 1], LOST) for start in range(1, 20)),
     ]
 
-    handed_out(*answers, error=Unavailable)
+    with pytest.raises(TemporaryError) as caught:
+        b"".join(read(*answers)[0])
+
+    assert not isinstance(caught.value, Unavailable)
 
 
 def test_a_break_after_the_last_byte_does_not_matter() -> None:

@@ -198,8 +198,19 @@ def test_a_lost_answer_to_all_bytes_is_looked_up() -> None:
     assert [item.method for item in script.log] == ["PUT", "HEAD"]
 
     for head in (httpx.Response(404), httpx.Response(503)):
-        with pytest.raises(Unavailable):
+        with pytest.raises(TemporaryError):
             finish(Script({PUT: lose, HEAD: head}))
+
+
+def test_an_upload_that_breaks_off_is_no_outage() -> None:
+    def lose(request: httpx.Request) -> httpx.Response:
+        request.read()
+        raise httpx.WriteError("reset")
+
+    with pytest.raises(TemporaryError) as caught:
+        finish(Script({PUT: lose, HEAD: httpx.Response(404)}))
+
+    assert not isinstance(caught.value, Unavailable)
 
 
 def test_a_failing_source_comes_through_as_it_is() -> None:

@@ -271,8 +271,11 @@ def test_a_broken_rule_proves_no_collision(tmp_path: Path) -> None:
         (rule(source="ap", trigger="{type: manual}"), []),
         (rule(source="ap", enabled="false"), []),
         (
-            rule(source="ap").replace("{type: distribution, url: \"https://ap", "{type: quay, url: \"https://ap"),
-            ["7:13: the rule r waits for events of ap, which is of type quay: its notifications are not understood yet"],
+            rule(source="ap").replace('ap: {type: distribution', "ap: {type: quay"),
+            [
+                "7:13: the rule r waits for events of ap, which is of type quay:"
+                " its notifications are not understood yet"
+            ],
         ),
         (
             rule(filters="[{type: name, value: '{library,library/**}'}]"),
