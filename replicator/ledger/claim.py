@@ -6,6 +6,9 @@ from enum import StrEnum
 from replicator.jobs import Job
 from replicator.oci import Digest
 
+TEXT_LIMIT = 500
+"""Characters of an error or reason that are kept."""
+
 
 @dataclass(frozen=True, slots=True)
 class Submission:
@@ -29,6 +32,7 @@ class Claim:
 
     `generation` counts submissions: a higher one in the ledger means that something happened after we claimed.
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
+    `approved` holds the reasons of former blocks that a person approved.
     """
 
     job: Job
@@ -43,8 +47,12 @@ class Claim:
     digest: Digest | None = None
     hinted_at: float | None = None
     trace: str | None = None
-    approved: bool = False
+    approved: frozenset[str] = frozenset()
     locks: tuple[str, ...] = ()
+
+    def approves(self, reason: str) -> bool:
+        """Whether a person read exactly this reason, and approved. It stands for nothing else."""
+        return reason[:TEXT_LIMIT] in self.approved
 
 
 class Refusal(StrEnum):

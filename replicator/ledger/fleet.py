@@ -240,10 +240,13 @@ class Fleet:
             _, left_ms = pipe.execute()
         return _ABSENCE_TTL_S - int(left_ms) / 1000
 
-    def spend_deletion(self, rule: str, destination: str, cap: int) -> bool:
-        """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent."""
+    def spend_deletion(self, rule: str, destination: str, mark: str, *, cap: int) -> bool:
+        """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent.
+
+        `mark` names the deletion, so that all tries of it together take one.
+        """
         with answering():
-            return bool(self._spend_deletion(f"{PREFIX}deletions:{rule}|{destination}", cap))
+            return bool(self._spend_deletion(f"{PREFIX}deletions:{rule}|{destination}", cap, mark))
 
     def log_deletion(
         self,

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import redis
 
 from replicator.jobs import Job, Outcome
-from replicator.ledger.claim import Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import TEXT_LIMIT, Claim, Finish, Refusal, Submission
 from replicator.ledger.connect import PREFIX, SOCKET_TIMEOUT_S, answering
 from replicator.ledger.inbox import GROUP
 from replicator.ledger.scripts import Scripts
@@ -28,8 +28,6 @@ from replicator.oci import Digest
 LEASE_S = 20.0
 REDISPATCH_S = 15.0
 _SUBMISSIONS_A_CALL = 500
-_TEXT_LIMIT = 500
-"""Characters of an error or reason that are kept."""
 
 
 class Work:
@@ -145,7 +143,7 @@ class Work:
         """
         with answering():
             answer = self._finish(
-                claim.id, claim.token, claim.generation, outcome.value, digest or "", detail[:_TEXT_LIMIT]
+                claim.id, claim.token, claim.generation, outcome.value, digest or "", detail[:TEXT_LIMIT]
             )
         return Finish(answer)
 
@@ -156,9 +154,7 @@ class Work:
         """
         with answering():
             return bool(
-                self._retry(
-                    claim.id, claim.token, claim.generation, delay_s, error[:_TEXT_LIMIT], int(charge)
-                )
+                self._retry(claim.id, claim.token, claim.generation, delay_s, error[:TEXT_LIMIT], int(charge))
             )
 
     def park(self, claim: Claim, reason: str) -> bool:
@@ -185,7 +181,10 @@ class Work:
             return bool(self._reopen(job_id, "retry"))
 
     def approve(self, job_id: str) -> bool:
-        """Makes a blocked job due now, and its next claims say `approved`. False if it is not blocked."""
+        """Makes a blocked job due now; its next claims approve the reason of the block. False if it is not blocked.
+
+        What was approved before stays approved, so that a person may answer several guards, one after another.
+        """
         with answering():
             return bool(self._reopen(job_id, "approve"))
 
@@ -196,7 +195,7 @@ class Work:
 
     def _halted(self, claim: Claim, state: str, reason: str) -> bool:
         with answering():
-            return bool(self._halt(claim.id, claim.token, claim.generation, state, reason[:_TEXT_LIMIT]))
+            return bool(self._halt(claim.id, claim.token, claim.generation, state, reason[:TEXT_LIMIT]))
 
 
 def _packed(submissions: Sequence[Submission]) -> list[str | float]:
@@ -234,6 +233,6 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         digest=Digest(digest) if digest else None,
         hinted_at=float(hinted_at) if hinted_at else None,
         trace=trace or None,
-        approved=approved == "1",
+        approved=frozenset(approved.split("\n")) if approved else frozenset(),
         locks=locks,
     )

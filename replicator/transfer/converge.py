@@ -22,6 +22,8 @@ from replicator.transfer.writing import Writer
 ROUNDS = 5
 """How often a pass starts over while the source keeps moving before the job is put back."""
 
+CONFLICT = "another rule with another source wrote this reference"
+
 
 def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) -> Result:
     """Afterwards the destination holds what the rule says, or the result says why not.
@@ -105,12 +107,13 @@ class Crossing:
         provenance = Provenance(route, self.rules)
         head = route.destination.head_manifest(route.target, route.reference)
         origins = provenance.origins(manifest.digest, is_there=head is not None)
+        is_decided = route.claim.approves(CONFLICT)
         facts = Facts(
             wanted=manifest.digest,
             found=head.digest if head else None,
-            override=override or route.claim.approved,
+            override=override or is_decided,
             came_from_destination=route.end in origins,
-            written_by_another=not route.claim.approved and bool(head) and provenance.is_another_rules(),
+            written_by_another=not is_decided and bool(head) and provenance.is_another_rules(),
         )
         verdict = decide(facts)
         if verdict is not Verdict.COPY:
@@ -155,8 +158,6 @@ def _stays(verdict: Verdict, facts: Facts) -> Result:
         case Verdict.ECHO:
             return Result(Outcome.UNCHANGED, facts.found, "an echo: the source has this from the destination")
         case Verdict.CONFLICT:
-            return Result(
-                Outcome.BLOCKED, facts.found, "another rule with another source wrote this reference"
-            )
+            return Result(Outcome.BLOCKED, facts.found, CONFLICT)
         case _:
             return Result(Outcome.UNCHANGED, facts.wanted)

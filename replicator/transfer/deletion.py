@@ -8,7 +8,8 @@ A delete destroys only what we put there. It needs all of these, or is blocked u
     nothing else at the destination depends on that digest, where it can be deleted by digest only
     the rule's hourly budget is not spent
 
-A person's approval stands for the last three. Nothing stands for the second.
+A person's approval stands for one of the last three: for the reason that the person read, as it was read. Nothing
+stands for the second.
 """
 
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from replicator.transfer.writing import Writer
 
 TAGS_LOOKED_AT = 1000
 """More tags than this are not searched for what depends on a digest: the delete is blocked instead."""
+TAGS_NAMED = 5
 _INDEX_DEPTH = 4
 TAG_DELETE = "tag-delete"
 """The name under which the fleet remembers whether a registry deletes a tag alone (Distribution 2.8 does not)."""
@@ -44,16 +46,15 @@ def remove(route: Route, writer: Writer) -> Result:
         # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
+    theirs = f"the destination holds {found}, which we did not put there"
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
         case Removal.NOTHING:
             _forget(route, writer, put_there)
             return Result(Outcome.UNCHANGED, None, "absent on both sides")
         case Removal.KEEP:
             return Result(Outcome.SKIPPED, found, "the source no longer has it; the rule does not delete")
-        case Removal.NOT_OURS if not route.claim.approved:
-            return Result(
-                Outcome.BLOCKED, found, f"the destination holds {found}, which we did not put there"
-            )
+        case Removal.NOT_OURS if not route.claim.approves(theirs):
+            return Result(Outcome.BLOCKED, found, theirs)
         case _:
             return _delete(route, writer)
 
@@ -111,11 +112,16 @@ def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
 
 
 def _spend(route: Route) -> None:
-    if route.claim.approved:
-        return
-    rule = route.rule
-    if not route.fleet.spend_deletion(rule.name, route.job.destination, rule.delete_cap):
-        raise Blocked(f"rule {rule.name} has deleted {rule.delete_cap} references within an hour")
+    rule, claim = route.rule, route.claim
+    spent = f"rule {rule.name} has deleted {rule.delete_cap} references within an hour"
+    mark = f"{claim.id}|{claim.since}"  # every try of one delete is the same deletion
+    if not route.fleet.spend_deletion(rule.name, route.job.destination, mark, cap=rule.delete_cap):
+        _unless_approved(route, spent)
+
+
+def _unless_approved(route: Route, reason: str) -> None:
+    if not route.claim.approves(reason):
+        raise Blocked(reason)
 
 
 def _log(route: Route, manifest: Manifest) -> None:
@@ -135,17 +141,26 @@ def _goes_by_digest(route: Route) -> bool:
 
 
 def _nothing_depends_on(route: Route, digest: Digest) -> None:
-    """Raise Blocked if deleting `digest` would take more than our reference with it, and nobody approved that."""
-    if route.claim.approved:
-        return
+    """Raise Blocked if deleting `digest` would take more than our reference with it, and nobody approved just that."""
     tags = route.destination.tags(route.target) or []
+    together = f"{digest} can only be deleted with all of its tags"
     if len(tags) > TAGS_LOOKED_AT:
-        raise Blocked(
-            f"{digest} can only be deleted with all of its tags, and {len(tags)} are too many to look at"
-        )
-    for tag in tags:
-        if tag != route.reference and _holds(route, tag, digest) and not _is_doomed(route, tag, digest):
-            raise Blocked(f"{digest} can only be deleted with all of its tags, and {tag} needs it")
+        _unless_approved(route, f"{together}, and more than {TAGS_LOOKED_AT} are too many to look at")
+        return
+    needing = [
+        tag
+        for tag in sorted(tags)
+        if tag != route.reference and _holds(route, tag, digest) and not _is_doomed(route, tag, digest)
+    ]
+    if needing:
+        _unless_approved(route, f"{together}, and {_shortly(needing)}")
+
+
+def _shortly(tags: list[Tag]) -> str:
+    # All of them, if they are not too many, because an approval stands for what it names.
+    text = f"{', '.join(tags[:TAGS_NAMED])} {'needs' if len(tags) == 1 else 'need'} it"
+    more = len(tags) - TAGS_NAMED
+    return f"{text}, {more} more as well" if more > 0 else text
 
 
 def _holds(route: Route, tag: Tag, digest: Digest) -> bool:

@@ -1,6 +1,6 @@
 -- HALT id, token, generation, state, reason -> 1, or 0 if the lease is lost.
 -- The job is parked or blocked, as `state` says, and stays so until it is submitted or reopened. If something was
--- submitted since the claim it is due now instead.
+-- submitted since the claim it is due now instead. A block keeps what a person approved before, which is not its reason.
 
 local id, token, generation, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not holds(id, token) then
@@ -10,7 +10,9 @@ local job = job_key(id)
 local field = redis.call('HMGET', job, 'rule', 'destination', 'gen')
 put_down(id)
 redis.call('HSET', job, 'reason', ARGV[5])
-redis.call('HDEL', job, 'approved')
+if state == 'parked' then
+  redis.call('HDEL', job, 'approved')
+end
 if field[3] ~= generation then
   redis.call('HDEL', job, 'attempts')
   make_due(id, field[2], now)

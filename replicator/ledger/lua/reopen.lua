@@ -12,7 +12,9 @@ if verb == 'approve' then
   if field[2] ~= 'blocked' then
     return 0
   end
-  redis.call('HSET', job, 'approved', '1')
+  -- An approval is of the words that the person read. Another reason needs another one.
+  local before, reason = unpack(redis.call('HMGET', job, 'approved', 'reason'))
+  redis.call('HSET', job, 'approved', before and before .. '\n' .. reason or reason)
 end
 unhalt(id)
 redis.call('HDEL', job, 'attempts', 'not_before')

@@ -19,7 +19,7 @@ def test_a_claim_tells_all_that_is_known_of_the_job(ledger: Ledger) -> None:
 
     assert (claim.job, claim.id, claim.generation, claim.attempts) == (job(), job().id, 1, 1)
     assert (claim.action, claim.digest, claim.trace, claim.locks) == ("push", DIGEST, "trace-1", ("a", "b"))
-    assert (claim.since, claim.taken_over, claim.approved) == (100.0, False, False)
+    assert (claim.since, claim.taken_over, claim.approved) == (100.0, False, frozenset())
     assert claim.hinted_at == pytest.approx(now, abs=1)
     assert claim.claimed_at == pytest.approx(now, abs=1)
 

@@ -180,17 +180,20 @@ def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
 
 def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:
     with ThreadPoolExecutor(4) as pool:
-        spent = list(pool.map(lambda _: ledger.fleet.spend_deletion("prod", "us", 3), range(12)))
+        spent = list(
+            pool.map(lambda number: ledger.fleet.spend_deletion("prod", "us", f"m{number}", cap=3), range(12))
+        )
 
     assert spent.count(True) == 3
-    assert ledger.fleet.spend_deletion("prod", "ap", 3)
-    assert not ledger.fleet.spend_deletion("prod", "ap", 0)
+    assert ledger.fleet.spend_deletion("prod", "ap", "m", cap=3)
+    assert not ledger.fleet.spend_deletion("prod", "ap", "other", cap=0)
 
     redis = connect(server.url)
     first = redis.zrange("replicator:deletions:prod|us", 0, 0)[0]
     redis.zadd("replicator:deletions:prod|us", {first: ledger.view.now() - 3601})
-    assert ledger.fleet.spend_deletion("prod", "us", 3)
-    assert not ledger.fleet.spend_deletion("prod", "us", 3)
+    assert ledger.fleet.spend_deletion("prod", "us", "next", cap=3)
+    assert not ledger.fleet.spend_deletion("prod", "us", "last", cap=3)
+    assert ledger.fleet.spend_deletion("prod", "us", "next", cap=3)  # the same deletion, tried again
 
 
 def test_a_deletion_is_logged_with_the_bytes_of_the_manifest(server: Server, ledger: Ledger) -> None:

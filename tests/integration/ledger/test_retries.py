@@ -124,7 +124,7 @@ def test_a_new_submission_gives_a_halted_job_all_its_tries_again(ledger: Ledger,
 
     assert ledger.dispatch("us", 1) == [job().id]
     claim = claimed(ledger, job())
-    assert (claim.attempts, claim.since, claim.approved) == (1, 100.0, False)
+    assert (claim.attempts, claim.since, claim.approved) == (1, 100.0, frozenset())
     assert ledger.view.failures(10) == []
 
 
@@ -151,7 +151,7 @@ def test_a_person_reopens_a_halted_job_without_approving_it(ledger: Ledger, halt
 
     assert ledger.dispatch("us", 1) == [job().id]
     claim = claimed(ledger, job())
-    assert (claim.attempts, claim.approved) == (1, False)
+    assert (claim.attempts, claim.approved) == (1, frozenset())
     assert not ledger.reopen(job().id)
 
 
@@ -171,7 +171,7 @@ def test_an_approval_lasts_until_the_job_is_done(ledger: Ledger) -> None:
     first = claimed(ledger, job())
     ledger.retry(first, 0, error="503")
     second = claimed(ledger, job())
-    assert (first.approved, second.approved) == (True, True)
+    assert first.approved == second.approved != frozenset()
     assert ledger.finish(second, Outcome.DELETED) is Finish.DONE
 
     ledger.submit([wanted(job())])
@@ -190,7 +190,33 @@ def test_an_approval_is_of_what_was_shown_and_not_of_what_came_after(ledger: Led
 def test_what_is_blocked_again_needs_another_approval(ledger: Ledger) -> None:
     blocked(ledger)
     ledger.approve(job().id)
-    ledger.block(claimed(ledger, job()), "the destination moved")
+    first = claimed(ledger, job())
+    ledger.block(first, "the destination moved")
+
+    ledger.reopen(job().id)
+
+    second = claimed(ledger, job())
+    assert second.approved == first.approved
+    assert not second.approves("the destination moved")
+
+
+def test_approvals_of_several_guards_add_up(ledger: Ledger) -> None:
+    blocked(ledger)
+    ledger.approve(job().id)
+    long = "the destination moved" * 100
+    ledger.block(claimed(ledger, job()), long)
+    ledger.approve(job().id)
+
+    claim = claimed(ledger, job())
+
+    assert claim.approves(long)
+    assert len(claim.approved) == 2
+
+
+def test_what_is_parked_forgets_its_approval(ledger: Ledger) -> None:
+    blocked(ledger)
+    ledger.approve(job().id)
+    ledger.park(claimed(ledger, job()), "gave up")
 
     ledger.reopen(job().id)
 

@@ -412,7 +412,46 @@ def test_a_deleted_referrer_goes(make_world: MakeWorld, is_late: bool) -> None:
     assert is_whole(world["us"], API, "v1", ONE)
 
 
+@pytest.mark.parametrize("guard", ["cap", "not ours"])
+def test_an_approval_stands_for_no_guard_but_the_one_that_blocked(make_world: MakeWorld, guard: str) -> None:
+    rule = replace(DELETING, delete_cap=0) if guard == "cap" else DELETING
+    world = copied(make_world(rule, features=NO_TAG_DELETE))
+    if guard == "not ours":
+        world.push("us", "v1", TWO)
+    world.delete("eu", "v1")
+    assert world.remove(world.job()).state is State.BLOCKED
+    held = world.digest("us")
+    world.push("us", "theirs", ONE if held == ONE.digest else TWO)
+
+    world.ledger.approve(world.job().id)
+    world.settle()
+
+    (view,) = world.ledger.view.failures()
+    assert "theirs needs it" in (view.reason or "")
+    assert world.digest("us", "theirs") == held
+    world.ledger.approve(world.job().id)
+    world.settle()
+    assert world.digest("us") is None
+
+
+def test_an_approval_names_every_tag_that_goes(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING, features=NO_TAG_DELETE))
+    for number in range(7):
+        world.push("us", f"t{number}", ONE)
+    world.delete("eu", "v1")
+
+    assert "and t0, t1, t2, t3, t4 need it, 2 more as well" in (world.remove(world.job()).reason or "")
+
+
 # The cap
+
+
+def test_a_delete_that_is_tried_again_and_again_spends_one_of_the_cap(make_world: MakeWorld) -> None:
+    world = copied(make_world(replace(DELETING, delete_cap=1)))
+    world.delete("eu", "v1")
+    world["us"].fail("DELETE", "manifests/v1", times=3, status=500)
+
+    assert world.remove(world.job()).outcome == "deleted"
 
 
 def test_no_more_than_the_cap_goes_within_an_hour(make_world: MakeWorld) -> None:
