@@ -47,18 +47,25 @@ def redis_url(settings: Settings) -> str:
 class Runtime:
     """The parts of one process, each built when it is first asked for."""
 
-    def __init__(self, settings: Settings, *, book: RuleBook | None = None) -> None:
-        """`book` are rules that are loaded already, as after a fork."""
+    def __init__(
+        self, settings: Settings, *, book: RuleBook | None = None, keeps_rules: bool = False
+    ) -> None:
+        """`book` are rules that are loaded already, as after a fork.
+
+        What `keeps_rules` may start while the rule files are broken, with the last revision that was not. That is for
+        what is restarted unasked; a person who starts something is told of the mistakes instead.
+        """
         self.settings = settings
         self.redis_url = redis_url(settings)
         self._book = book
+        self._kept = settings.data / "rules-kept.json" if keeps_rules else None
         self._clients: dict[str, tuple[Registry, RegistryClient]] = {}
         self._lock = threading.Lock()
 
     @cached_property
     def book(self) -> RuleBook:
-        """The rule files. The first use raises RulesError if they are wrong; later revisions may be."""
-        return self._book or RuleBook(self.settings.rules, environment())
+        """The rule files. The first use may raise RulesError; later revisions may be wrong."""
+        return self._book or RuleBook(self.settings.rules, environment(), keep=self._kept)
 
     @cached_property
     def ledger(self) -> Ledger:

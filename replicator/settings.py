@@ -50,7 +50,8 @@ class Settings(BaseSettings):
     )
     rules: Path = Field(default=Path("rules"), description="directory of the rule files")
     data: Path = Field(
-        default=Path(".replicator"), description="where `up` keeps its Redis data and its API token"
+        default=Path(".replicator"),
+        description="where `up` keeps its Redis data and its API token, and every role the last sound rules",
     )
     host: str = Field(default="127.0.0.1", description="address that the receiver listens on")
     port: Port = Field(default=8080, description="port that the receiver listens on")

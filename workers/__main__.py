@@ -42,7 +42,7 @@ def _work(settings: Settings, destinations: list[str]) -> int:
 
 
 def _schedule(settings: Settings) -> int:
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, keeps_rules=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -33,7 +33,7 @@ class Worker:
     def __init__(self, settings: Settings, destinations: Iterable[str]) -> None:
         self.settings = settings
         self.only = frozenset(destinations)
-        self.runtime = Runtime(settings)
+        self.runtime = Runtime(settings, keeps_rules=True)
         self.name = f"{platform.node()}-{os.getpid()}"
         self.runtime.warm()
         self.app: Celery = make_app(self.runtime.redis_url, self.destinations())

@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     """Run the receiver until SIGINT or SIGTERM."""
     setup_logging(settings.log_level, settings.log_format)
     token = api_token(settings)
-    runtime = Runtime(settings)
+    runtime = Runtime(settings, keeps_rules=True)
     setup_tracing("receiver", settings.trace_exporter)
     runtime.warn()
     app = create_app(

@@ -3,6 +3,9 @@
 Files are looked at when somebody asks, at most once a second. A revision is taken up once it has settled: seen alike
 twice, or unchanged for a while. An editor or a checkout writes file after file, and what lies between can be sound
 and still not be what anybody meant. From a change to the new rules that takes two looks, so two to three seconds.
+
+That a process has just begun makes a broken revision no better. So whoever takes up a sound one may keep it on disk,
+and who starts while the files are broken begins with what was kept.
 """
 
 import logging
@@ -12,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from replicator.rulefiles import directory
-from replicator.rulefiles.directory import Stamp
-from replicator.rulefiles.load import Loaded, build, load
+from replicator.rulefiles.directory import Snapshot, Stamp
+from replicator.rulefiles.keep import recall, store
+from replicator.rulefiles.load import Loaded, build
 from replicator.rulefiles.problems import Problem, RulesError
 from replicator.rules import RuleSet
 
@@ -26,20 +30,29 @@ _RETRY_S = 5.0
 
 
 class RuleBook:
-    """The current rules of a directory, for any number of threads. Raises RulesError if the first load fails."""
+    """The current rules of a directory, for any number of threads.
+
+    Every sound revision is kept in the file `keep`. Raises RulesError if the first load fails and none was kept.
+    """
 
     def __init__(
-        self, rules_directory: Path, environ: Mapping[str, str], *, clock: Callable[[], float] = time.time
+        self,
+        rules_directory: Path,
+        environ: Mapping[str, str],
+        *,
+        keep: Path | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._directory = rules_directory
         self._environ = environ
+        self._keep = keep
         self._clock = clock
         self._lock = threading.Lock()
-        self._seen: Stamp = directory.stamp(rules_directory)
-        self._tried = self._seen
-        self._loaded: Loaded = load(rules_directory, environ)
         self._error: str | None = None
-        self._loaded_at = self._looked_at = self._tried_at = clock()
+        self._seen: Stamp = ()
+        self._looked_at = self._tried_at = self._loaded_at = clock()
+        self._loaded = self._begin()
+        self._tried: Stamp = self._seen
 
     @property
     def current(self) -> RuleSet:
@@ -67,6 +80,22 @@ class RuleBook:
         """When the rules in force were loaded, as seconds since the epoch."""
         return self._loaded_at
 
+    def _begin(self) -> Loaded:
+        kept = recall(self._keep, self._directory) if self._keep else None
+        try:
+            self._seen = directory.stamp(self._directory)
+            return self._build(directory.read(self._directory), had_files=bool(kept and kept.files))
+        except RulesError as exc:
+            if kept is None:
+                raise
+            try:
+                loaded = build(kept, self._environ)
+            except RulesError:
+                # A secret is gone, say. What is wrong with the files of today is the better thing to tell.
+                raise exc from None
+            self._fail(exc)
+            return loaded
+
     def _look(self) -> None:
         self._looked_at = now = self._clock()
         try:
@@ -88,14 +117,20 @@ class RuleBook:
             return
         self._tried, self._tried_at = seen, now
         known = self._loaded.rules
-        if not snapshot.files and (known.rules or known.registries):
-            raise RulesError([Problem(str(self._directory), 1, 1, "all rule files are gone")])
         if self._error is None and snapshot.revision == known.revision:
             return
-        self._loaded = build(snapshot, self._environ)
+        self._loaded = self._build(snapshot, had_files=bool(known.rules or known.registries))
         self._error = None
         self._loaded_at = now
         log.info("rules reloaded", extra={"revision": self._loaded.rules.revision})
+
+    def _build(self, snapshot: Snapshot, *, had_files: bool) -> Loaded:
+        if had_files and not snapshot.files:
+            raise RulesError([Problem(str(self._directory), 1, 1, "all rule files are gone")])
+        loaded = build(snapshot, self._environ)
+        if self._keep:
+            store(self._keep, snapshot)
+        return loaded
 
     def _fail(self, error: RulesError) -> None:
         # A revision that stays broken is told once.

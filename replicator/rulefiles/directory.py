@@ -22,8 +22,9 @@ Stamp = tuple[tuple[str, int, int, int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rule files as they were read: their bytes by name, and what could not be read."""
+    """The rule files of `directory` as they were read: their bytes by name, and what could not be read."""
 
+    directory: Path
     files: dict[str, bytes]
     problems: tuple[Problem, ...] = ()
 
@@ -48,7 +49,7 @@ def read(directory: Path) -> Snapshot:
                 files[_shown(path)] = file.read(SIZE_LIMIT_BYTES + 1)
         except OSError as exc:
             problems.append(Problem(_shown(path), 1, 1, f"cannot read the file: {exc.strerror}"))
-    return Snapshot(files, tuple(problems))
+    return Snapshot(directory, files, tuple(problems))
 
 
 def stamp(directory: Path) -> Stamp:

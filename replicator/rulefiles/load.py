@@ -22,10 +22,7 @@ class Loaded:
 
 def load(rules_directory: Path, environ: Mapping[str, str]) -> Loaded:
     """What the rule files at and below a directory say; raises RulesError with every mistake in them."""
-    loaded = build(directory.read(rules_directory), environ)
-    if not loaded.rules.rules:
-        loaded.warnings.append(Problem(str(rules_directory), 1, 1, "there are no rules in this directory"))
-    return loaded
+    return build(directory.read(rules_directory), environ)
 
 
 def build(snapshot: Snapshot, environ: Mapping[str, str]) -> Loaded:
@@ -39,4 +36,7 @@ def build(snapshot: Snapshot, environ: Mapping[str, str]) -> Loaded:
     problems = [*snapshot.problems, *gathered.problems, *lint.mistakes(gathered, rules)]
     if problems:
         raise RulesError(problems)
-    return Loaded(rules, sorted(set(lint.warnings(gathered, rules))))
+    warnings = set(lint.warnings(gathered, rules))
+    if not rules.rules:
+        warnings.add(Problem(str(snapshot.directory), 1, 1, "there are no rules in this directory"))
+    return Loaded(rules, sorted(warnings))

@@ -1,5 +1,8 @@
 """Rules change under a running tree."""
 
+import contextlib
+import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,6 +68,34 @@ def test_a_broken_revision_leaves_the_old_one_in_force(world: World) -> None:
 
     wait_until(lambda: world.replicator.api("rules")["error"] is None, RELOADS_WITHIN_S)
     assert world.replicator.metric("replicator_rules_reload_failed") == 0.0
+
+
+def test_what_dies_while_the_rules_are_broken_comes_back(world: World) -> None:
+    before = world.replicator.api("rules")
+    world.replicator.write_rules("broken.yaml", "rules: [")
+    try:
+        wait_until(lambda: world.replicator.api("rules")["error"], RELOADS_WITHIN_S)
+        roles = ("receiver", "scheduler", "worker")
+        for pid in [world.replicator.child(role) for role in roles]:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: all(world.replicator.child(role) for role in roles), 15)
+        wait_until(lambda: _is_ready(world), 15)
+
+        after = world.replicator.api("rules")
+        assert "broken.yaml" in after["error"]
+        assert (after["revision"], after["rules"]) == (before["revision"], before["rules"])
+        image = world.push("eu", "production/restarted", "v1", images.image([b"after a restart"]))
+        world.await_copy("us", "production/restarted", "v1", image)
+    finally:
+        (world.replicator.rules / "broken.yaml").unlink()
+
+    wait_until(lambda: world.replicator.api("rules")["error"] is None, RELOADS_WITHIN_S)
+
+
+def _is_ready(world: World) -> bool:
+    with contextlib.suppress(OSError):
+        return world.replicator.call("GET", "/readyz").status == 200
+    return False
 
 
 def _rules(world: World) -> set[str]:

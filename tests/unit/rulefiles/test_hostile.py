@@ -40,7 +40,7 @@ def read(raw: bytes) -> None:
 
 def mistakes_of(raw: bytes) -> list[Problem] | None:
     try:
-        build(Snapshot({"f": raw}), {})
+        build(Snapshot(Path(), {"f": raw}), {})
     except RulesError as exc:
         return exc.problems
     return None
