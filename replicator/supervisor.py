@@ -92,9 +92,7 @@ class Supervisor:
         """Restart children that die, until `stop`."""
         while not self._stop.wait(POLL_S):
             for child in self._children:
-                running = self._running[child.name]
-                if running.process.poll() is not None:
-                    self._restart(child, running)
+                self._look_after(child, self._running[child.name])
 
     def shut_down(self) -> None:
         """End every child, the last stage first; one that does not end within its grace is killed."""
@@ -118,7 +116,7 @@ class Supervisor:
             if self._stop.wait(POLL_S / 4):
                 raise ConfigError("stopped before everything was ready")
 
-    def _spawn(self, child: Child, *, pause_s: float = RESTART_PAUSE_S) -> "_Running":
+    def _spawn(self, child: Child, *, pause_s: float = 0.0) -> "_Running":
         lock = self._lock_file(child).take()
         if lock is None:
             raise ConfigError(f"{child.name} of an earlier run does not end")
@@ -129,17 +127,27 @@ class Supervisor:
             lock.write(str(process.pid))
         return _Running(process, time.monotonic(), pause_s)
 
-    def _restart(self, child: Child, running: "_Running") -> None:
-        lived_s = time.monotonic() - running.started
-        pause_s = RESTART_PAUSE_S if lived_s > STEADY_S else min(running.pause_s * 2, RESTART_PAUSE_CAP_S)
-        log.warning(
-            "child died",
-            extra={"child": child.name, "status": running.process.returncode, "restart_in_s": pause_s},
-        )
-        if self._stop.wait(pause_s if lived_s <= STEADY_S else RESTART_PAUSE_S):
+    def _look_after(self, child: Child, running: "_Running") -> None:
+        """If it is dead, start it again once its pause is over. Never waits: the others may need us."""
+        if running.process.poll() is None:
             return
-        self._take_over(child)
-        self._running[child.name] = self._spawn(child, pause_s=pause_s)
+        if running.due is None:
+            running.rest()
+            extra = {"status": running.process.returncode, "restart_in_s": running.pause_s}
+            log.warning("child died", extra={"child": child.name, **extra})
+        elif time.monotonic() >= running.due:
+            self._restart(child, running)
+
+    def _restart(self, child: Child, running: "_Running") -> None:
+        if not self._lock_file(child).is_free():
+            # Its own children live on; the next look will find them gone.
+            self._end_holders(child, signal.SIGKILL)
+            return
+        try:
+            self._running[child.name] = self._spawn(child, pause_s=running.pause_s)
+        except ConfigError as exc:
+            running.rest()
+            log.warning("no restart", extra={"why": str(exc), "restart_in_s": running.pause_s})
 
     def _take_over(self, child: Child) -> None:
         """End what holds the child's lock: processes that outlived the tree that they belonged to."""
@@ -148,12 +156,15 @@ class Supervisor:
         number = signal.SIGTERM if child.gentle else signal.SIGKILL
         while not lock.is_free():
             late = time.monotonic() > deadline - TAKE_OVER_S / 2
-            for pid in lock.holders():
-                log.info("ending a process of an earlier run", extra={"child": child.name, "pid": pid})
-                _kill(pid, signal.SIGKILL if late else number)
+            self._end_holders(child, signal.SIGKILL if late else number)
             if time.monotonic() > deadline:
                 raise ConfigError(f"{child.name} of an earlier run (pid {lock.read_pid()}) does not end")
             time.sleep(POLL_S)
+
+    def _end_holders(self, child: Child, number: signal.Signals) -> None:
+        for pid in self._lock_file(child).holders():
+            log.info("ending a process of an earlier run", extra={"child": child.name, "pid": pid})
+            _kill(pid, number)
 
     def _lock_file(self, child: Child) -> LockFile:
         return LockFile(self._directory / f"{child.name}.lock")
@@ -176,6 +187,15 @@ class _Running:
     process: subprocess.Popen[bytes]
     started: float
     pause_s: float
+    due: float | None = None
+    """When it is started again, once it was found dead."""
+
+    def rest(self) -> None:
+        """Set when it is started again: later each time, unless it lived long."""
+        now = time.monotonic()
+        again = min(self.pause_s * 2, RESTART_PAUSE_CAP_S) if now - self.started < STEADY_S else 0.0
+        self.pause_s = max(again, RESTART_PAUSE_S)
+        self.due = now + self.pause_s
 
     def end(self, grace_s: float) -> None:
         try:

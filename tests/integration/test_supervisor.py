@@ -4,13 +4,17 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from replicator.errors import ConfigError
 from replicator.supervisor import Child, Supervisor
+from tests.integration.processes import wait_until
 
 SLEEP = ["sleep", "60"]
 
@@ -66,7 +70,63 @@ def test_a_child_that_cannot_be_started_leaves_nothing_of_its_stage_behind(tmp_p
     with pytest.raises(ConfigError, match=f"second cannot be started: {absent}: No such file"):
         supervisor.start()
 
-    assert not _is_alive(_pid(tmp_path, "first"))
+    assert not _is_running(_pid(tmp_path, "first"))
+
+
+def test_a_child_that_keeps_dying_delays_no_other_ones_restart(tmp_path: Path) -> None:
+    deaths = tmp_path / "deaths"
+    dying = Child("dying", ["sh", "-c", f"echo >> {deaths}"])
+    with _watched(Supervisor(tmp_path, [[dying, Child("steady", SLEEP)]])):
+        wait_until(lambda: len(deaths.read_text()) >= 3, what="it died three times: the pauses are long now")
+        victim = _pid(tmp_path, "steady")
+        time.sleep(0.3)
+
+        os.kill(victim, signal.SIGKILL)
+
+        took_s = wait_until(lambda: _pid(tmp_path, "steady") not in (0, victim), what="steady is restarted")
+    assert took_s < 1.2
+
+
+def test_a_restart_ends_what_the_dead_child_left_behind(tmp_path: Path) -> None:
+    # Its own child holds the lock as well, and lives on.
+    pids = tmp_path / "pids"
+    pids.touch()
+    forking = Child("forking", ["sh", "-c", f"sleep 60 & echo $! >> {pids}; wait"])
+    with _watched(Supervisor(tmp_path, [[forking]])):
+        wait_until(pids.read_text, what="it has a child")
+        victim, orphan = _pid(tmp_path, "forking"), int(pids.read_text())
+
+        os.kill(victim, signal.SIGKILL)
+
+        wait_until(lambda: _pid(tmp_path, "forking") not in (0, victim), what="it is restarted")
+        assert not _is_running(orphan)
+
+
+def test_a_child_that_cannot_be_restarted_is_tried_again(tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.symlink_to("/bin/sleep")
+    with _watched(Supervisor(tmp_path, [[Child("one", [str(program), "60"])]])):
+        victim = _pid(tmp_path, "one")
+        program.unlink()
+        os.kill(victim, signal.SIGKILL)
+        time.sleep(1.2)
+        program.symlink_to("/bin/sleep")
+
+        wait_until(lambda: _pid(tmp_path, "one") not in (0, victim), what="it is restarted")
+
+
+@contextmanager
+def _watched(supervisor: Supervisor) -> Iterator[None]:
+    """The tree runs, and is watched, until the context is left."""
+    supervisor.start()
+    watching = threading.Thread(target=supervisor.watch)
+    watching.start()
+    try:
+        yield
+    finally:
+        supervisor.stop()
+        watching.join()
+        supervisor.shut_down()
 
 
 def _orphan(lock: Path) -> subprocess.Popen[bytes]:
@@ -78,12 +138,13 @@ def _orphan(lock: Path) -> subprocess.Popen[bytes]:
 
 
 def _pid(data: Path, name: str) -> int:
-    return int((data / "run" / f"{name}.lock").read_text())
+    """The pid in a child's lock file; 0 while there is none."""
+    return int((data / "run" / f"{name}.lock").read_text() or "0")
 
 
-def _is_alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
+    """Whether a process lives; a zombie that nobody has buried yet does not."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
         return False
-    return True
