@@ -15,7 +15,8 @@ class Submission:
     """A wish to have `job` done, and the hint of the event behind it.
 
     `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync). The
-    job is due `delay_s` from now, or sooner if it was.
+    job is due `delay_s` from now, or sooner if it was. `is_news` False repeats an event that was submitted before: the
+    source does not lag behind it any more, and a newer event's hint stays.
     """
 
     job: Job
@@ -24,6 +25,7 @@ class Submission:
     digest: Digest | None = None
     trace: str | None = None
     delay_s: float = 0.0
+    is_news: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,6 +212,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             item.action or "",
             item.digest or "",
             item.trace or "",
+            int(item.is_news),
         )
     ]
 

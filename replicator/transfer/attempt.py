@@ -210,11 +210,21 @@ class Attempt:
         self._report(Result(Outcome.FAILED, None, reason))
 
     def _check_again(self, delay_s: float) -> None:
-        """Submit the job once more: something may have been written that nobody looked at afterwards."""
+        """Submit the job once more: something may have been written that nobody looked at afterwards.
+
+        With the event behind it, if there was one: without, it would be a resync, which restores what was deleted.
+        """
         claim = self.claim
-        self.tools.ledger.submit(
-            [Submission(claim.job, since=claim.since, trace=claim.trace, delay_s=delay_s)]
+        again = Submission(
+            claim.job,
+            since=claim.since,
+            action=claim.action,
+            digest=claim.digest,
+            trace=claim.trace,
+            delay_s=delay_s,
+            is_news=False,
         )
+        self.tools.ledger.submit([again])
 
     def _report(self, result: Result) -> None:
         claim, job = self.claim, self.claim.job

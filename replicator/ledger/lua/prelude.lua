@@ -97,11 +97,12 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is nine values: id, key, rule, destination, since, delay, action,
--- digest, trace; empty text stands for none. The job is due `delay` seconds from now, or sooner if it was.
-local SUBMISSION = 9
+-- Writes down that a job is wanted. A submission is ten values: id, key, rule, destination, since, delay, action,
+-- digest, trace, 1 for news; empty text stands for none. The job is due `delay` seconds from now, or sooner if it was.
+local SUBMISSION = 10
 local function submit(values, first)
-  local id, key, rule, destination, since, delay, action, digest, trace = unpack(values, first, first + SUBMISSION - 1)
+  local id, key, rule, destination, since, delay, action, digest, trace, news =
+    unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
   if redis.call('HINCRBY', job, 'gen', 1) == 1 then
@@ -122,8 +123,10 @@ local function submit(values, first)
       redis.call('HSET', job, 'later_since', stamp(since))
     end
   end
-  if action ~= '' then
+  if action ~= '' and news == '1' then
     redis.call('HSET', job, 'action', action, 'digest', digest, 'hinted_at', stamp(now))
+  elseif action ~= '' and redis.call('HEXISTS', job, 'action') == 0 then
+    redis.call('HSET', job, 'action', action, 'digest', digest)
   end
   if trace ~= '' then
     redis.call('HSET', job, 'trace', trace)

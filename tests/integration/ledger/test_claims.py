@@ -1,6 +1,7 @@
 """Leases, locks and generations: one worker at a time, and nothing that happened meanwhile is missed."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,20 @@ def test_a_claim_tells_all_that_is_known_of_the_job(ledger: Ledger) -> None:
     assert (claim.since, claim.taken_over, claim.approved) == (100.0, False, frozenset())
     assert claim.hinted_at == pytest.approx(now, abs=1)
     assert claim.claimed_at == pytest.approx(now, abs=1)
+
+
+def test_what_is_no_news_repeats_the_event_and_gives_no_hint(ledger: Ledger) -> None:
+    again = replace(wanted(job()), is_news=False)
+    ledger.submit([again])
+    first = claimed(ledger, job())
+    assert (first.action, first.digest, first.hinted_at) == ("push", DIGEST, None)
+
+    ledger.submit([replace(wanted(job()), action="delete", digest=None), again])
+    ledger.retry(first, 0, error="")
+
+    second = claimed(ledger, job())
+    assert (second.action, second.digest) == ("delete", None)
+    assert second.hinted_at
 
 
 def test_the_newest_event_gives_the_hint_and_a_resync_gives_none(ledger: Ledger) -> None:

@@ -231,6 +231,24 @@ def test_a_resync_of_two_way_rules_restores_what_one_side_lost(pair: World) -> N
     assert is_whole(pair["eu"], API, "v1", OLD)
 
 
+def test_a_check_of_a_job_that_was_taken_over_restores_nothing(make_world: MakeWorld) -> None:
+    world = make_world(replace(FORTH, deletion=True), replace(BACK, deletion=True))
+    world.listen()
+    world.push("eu", "v1", OLD)
+    world.work(forth(world))
+    world.ledger.claim(back(world).id)  # by a worker that dies
+    world.expire(back(world))
+    assert world.shown(world.work(back(world))).state is State.PENDING
+    world.delete("eu", "v1")
+    world.work(forth(world))
+
+    world.work(back(world))
+
+    assert world.digest("eu") is None
+    world.settle()
+    assert world.digest("us") is None
+
+
 # Strangers
 
 ONE = a_rule("one", "eu", "us")
