@@ -59,8 +59,8 @@ class Worker:
         self.app.Worker(concurrency=self.settings.concurrency, **WORKER_OPTIONS).start()
 
     def _child_begins(self, **_: object) -> None:
-        # Connections must not cross a fork. The rules may: nothing else ran in this process when it forked.
-        self.runtime = Runtime(self.settings, book=self.runtime.book)
+        # Connections must not cross a fork. The rules may, as long as nobody minds the thread that answers scrapes.
+        self.runtime = Runtime(self.settings, book=self.runtime.book.forked())
         setup_tracing("worker", self.settings.trace_exporter)
 
 

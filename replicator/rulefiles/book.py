@@ -8,11 +8,13 @@ That a process has just begun makes a broken revision no better. So whoever take
 and who starts while the files are broken begins with what was kept.
 """
 
+import copy
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Self
 
 from replicator.rulefiles import directory
 from replicator.rulefiles.directory import Snapshot, Stamp
@@ -79,6 +81,18 @@ class RuleBook:
     def loaded_at(self) -> float:
         """When the rules in force were loaded, as seconds since the epoch."""
         return self._loaded_at
+
+    def forked(self) -> Self:
+        """The same rules for a process that was forked from this one: it looks for newer ones at once.
+
+        A thread that stayed behind may have been looking at that moment: it holds the lock for ever, and what it had
+        noted as tried was perhaps never taken up.
+        """
+        twin = copy.copy(self)
+        twin._lock = threading.Lock()
+        twin._seen = twin._tried = ()
+        twin._looked_at = 0.0
+        return twin
 
     def _begin(self) -> Loaded:
         kept = recall(self._keep, self._directory) if self._keep else None

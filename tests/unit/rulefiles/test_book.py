@@ -2,6 +2,7 @@ import os
 import shutil
 import threading
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -371,3 +372,47 @@ def test_a_place_that_cannot_be_written_keeps_nobody_from_working(
 
     assert names(book) == ["one"]
     assert [item.message for item in caplog.records if item.levelname == "WARNING"] == ["rules not kept"]
+
+
+# A fork
+
+
+class Halting(Mapping[str, str]):
+    """Variables that `who` does not get to see before it is let go: it stands still in the middle of a load."""
+
+    def __init__(self) -> None:
+        self.halted, self.let_go = threading.Event(), threading.Event()
+        self.who: threading.Thread | None = None
+
+    def __getitem__(self, name: str) -> str:
+        if threading.current_thread() is self.who:
+            self.halted.set()
+            self.let_go.wait(10)
+        return "value"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def test_a_process_that_is_forked_in_the_middle_of_a_load_takes_up_what_is_there(
+    rules: Path, clock: Clock
+) -> None:
+    environ = Halting()
+    book = RuleBook(write(rules, {"r.yaml": rule(name="one")}), environ, clock=clock)
+    write(rules, {"r.yaml": rule(name="two").replace("type: harbor", "type: harbor, " + KEY)})
+    clock.pass_(1)
+    environ.who = threading.Thread(target=lambda: book.current)
+    environ.who.start()
+    assert environ.halted.wait(5)
+
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0 if names(book.forked()) == ["two"] else 1)
+    _, status = os.waitpid(pid, 0)
+    environ.let_go.set()
+    environ.who.join()
+
+    assert status == 0
