@@ -108,9 +108,13 @@ class Supervisor:
 
     def _await_ready(self, child: Child, deadline: float) -> None:
         process = self._running[child.name].process
-        while not child.is_ready():
+        while True:
+            is_ready = child.is_ready()
+            # Asked last: somebody else may have answered in its place.
             if process.poll() is not None:
                 raise ConfigError(f"{child.name} ended with status {process.returncode} before it was ready")
+            if is_ready:
+                return
             if time.monotonic() > deadline:
                 raise ConfigError(f"{child.name} was not ready in time")
             if self._stop.wait(POLL_S / 4):

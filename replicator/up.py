@@ -3,15 +3,20 @@
 import http.client
 import secrets
 import shutil
+import socket
 import sys
+import time
 from pathlib import Path
 
 from replicator.embedded import server_command
-from replicator.errors import ReplicatorError
+from replicator.errors import ConfigError, ReplicatorError
 from replicator.ledger import Ledger
 from replicator.runtime import embedded_socket, redis_url
 from replicator.settings import Settings
 from replicator.supervisor import Child, Supervisor
+
+PORT_WITHIN_S = 1.0
+"""A receiver that was ended for us may keep its port a moment longer than its lock."""
 
 
 def make_token(data: Path) -> Path:
@@ -29,11 +34,31 @@ def tree(settings: Settings) -> Supervisor:
     metrics = settings.data.resolve() / "metrics"
 
     def prepare() -> None:
+        _await_port(settings.host, settings.port)
         # Counters begin anew with the tree; all its processes share them.
         shutil.rmtree(metrics, ignore_errors=True)
         metrics.mkdir(parents=True)
 
     return Supervisor(settings.data, _stages(settings, metrics), prepare=prepare)
+
+
+def _await_port(host: str, port: int) -> None:
+    """Make sure that our receiver can listen there: if another tree does, that one would answer in its place."""
+    deadline = time.monotonic() + PORT_WITHIN_S
+    while problem := _problem_of_listening(host, port):
+        if time.monotonic() > deadline:
+            raise ConfigError(f"cannot listen on {host}:{port}: {problem}")
+        time.sleep(PORT_WITHIN_S / 20)
+
+
+def _problem_of_listening(host: str, port: int) -> str | None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    try:
+        socket.create_server((host, port), family=family, dualstack_ipv6=both).close()
+    except OSError as exc:
+        return exc.strerror or str(exc)
+    return None
 
 
 def _stages(settings: Settings, metrics: Path) -> list[list[Child]]:

@@ -73,6 +73,17 @@ def test_a_child_that_cannot_be_started_leaves_nothing_of_its_stage_behind(tmp_p
     assert not _is_running(_pid(tmp_path, "first"))
 
 
+def test_a_dead_child_is_not_ready_whoever_answers_in_its_place(tmp_path: Path) -> None:
+    def is_ready() -> bool:
+        wait_until(lambda: not _is_running(_pid(tmp_path, "one")), what="it is dead")
+        return True
+
+    supervisor = Supervisor(tmp_path, [[Child("one", ["false"], is_ready=is_ready)]])
+
+    with pytest.raises(ConfigError, match="one ended with status 1 before it was ready"):
+        supervisor.start()
+
+
 def test_a_child_that_keeps_dying_delays_no_other_ones_restart(tmp_path: Path) -> None:
     deaths = tmp_path / "deaths"
     dying = Child("dying", ["sh", "-c", f"echo >> {deaths}"])
