@@ -20,13 +20,17 @@ PORT_WITHIN_S = 1.0
 
 
 def make_token(data: Path) -> Path:
-    """The file with the API token of `data`, made if it is not there; only its owner can read it."""
+    """The file with the API token of `data`, made if it is not there or empty; only its owner can read it."""
     path = (data / "api-token").resolve()
     data.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
-    return path
+    if path.exists() and path.stat().st_size > 0:
+        return path
+    # Written beside it: whoever is killed here leaves no token, rather than an empty one.
+    begun = path.with_suffix(".new")
+    begun.unlink(missing_ok=True)
+    begun.touch(mode=0o600)
+    begun.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
+    return begun.rename(path)
 
 
 def tree(settings: Settings) -> Supervisor:
