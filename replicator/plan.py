@@ -86,6 +86,10 @@ def decide_removal(*, found: Digest | None, put_there: tuple[Digest | None, ...]
     return Removal.WAIT if found in put_there else Removal.NOT_OURS
 
 
+Follower = tuple[Reference, Digest]
+"""What is written beside a reference: a companion tag with its content, or a referrer by its digest."""
+
+
 @dataclass(frozen=True, slots=True)
 class Artifact:
     """A manifest with everything that travels with it.
@@ -102,6 +106,12 @@ class Artifact:
     referrers: tuple["Artifact", ...] = ()
     loose: tuple[Descriptor, ...] = ()
     is_there: bool = False
+
+    def followers(self) -> Iterator[Follower]:
+        """The references under which its signatures and referrers are kept, and what they hold."""
+        for part in self.walk():
+            yield from ((tag, companion.manifest.digest) for tag, companion in part.companions)
+            yield from ((referrer.manifest.digest, referrer.manifest.digest) for referrer in part.referrers)
 
     def walk(self) -> Iterator["Artifact"]:
         """This artifact and all that travels with it, what is pointed to before what points."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from replicator.errors import NotYet, TemporaryError, Unavailable
 from replicator.jobs import Outcome
 from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
-from replicator.plan import Artifact, Facts, Ground, Verdict, blobs_of, decide, follow_up, steps
+from replicator.plan import Artifact, Facts, Follower, Ground, Verdict, blobs_of, decide, follow_up, steps
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.transfer.deletion import remove
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
@@ -116,12 +116,16 @@ class Crossing:
             written_by_another=not is_decided and bool(head) and provenance.is_another_rules(),
         )
         verdict = decide(facts)
+        if verdict is Verdict.UNCHANGED:
+            provenance.settle(manifest.digest)
         if verdict is not Verdict.COPY:
             return _stays(verdict, facts)
         provenance.announce(manifest.digest, origins)
         artifact = gather(route, manifest)
+        followers = tuple(artifact.followers())
+        provenance.announce_followers(followers)
         self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
-        provenance.confirm(artifact)
+        provenance.confirm([(route.reference, manifest.digest), *followers])
         return Result(Outcome.COPIED, manifest.digest)
 
     def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
@@ -135,8 +139,14 @@ class Crossing:
         missing = tuple(referrer for referrer in referrers if referrer.manifest.digest not in known)
         if not missing:
             return Result(Outcome.UNCHANGED, digest)
+        provenance = Provenance(route, self.rules)
+        followers: list[Follower] = [
+            (referrer.manifest.digest, referrer.manifest.digest) for referrer in missing
+        ]
+        followers += [follower for referrer in missing for follower in referrer.followers()]
+        provenance.announce_followers(followers)
         self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
-        Provenance(route, self.rules).note_referrers(missing)
+        provenance.confirm(followers)
         return Result(Outcome.COPIED, digest)
 
     def _ground(self, *artifacts: Artifact) -> Ground:

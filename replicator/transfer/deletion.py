@@ -183,7 +183,7 @@ def _below(route: Route, reference: Tag | Digest, depth: int) -> Iterator[Digest
 def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
     """Whether the other tag is ours as well, by the same rule, and gone at the source for as long."""
     record = route.fleet.copied(route.job.destination, route.target, tag)
-    if record is None or record.digest != digest or record.rule != route.rule.name:
+    if record is None or digest not in (record.digest, record.intent) or record.rule != route.rule.name:
         return False
     if route.source.head_manifest(record.repository, record.reference):
         return False

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from replicator.jobs import may_want
 from replicator.ledger import Copied
 from replicator.oci import Digest, Reference, Tag
-from replicator.plan import Artifact
+from replicator.plan import Follower
 from replicator.rules import RuleSet
 from replicator.rules.links import connected, writes
 from replicator.transfer.route import Route, place
@@ -57,17 +57,27 @@ class Provenance:
         route = self.route
         route.fleet.intend(route.job.destination, route.target, route.reference, record)
 
-    def confirm(self, artifact: Artifact) -> None:
-        """Note what the destination holds from us now: the announced reference, and what followed it."""
+    def announce_followers(self, followers: Iterable[Follower]) -> None:
+        """Say the same of what follows the reference, so that its echo and its deletion are known for such."""
         route = self.route
-        route.fleet.confirm(route.job.destination, route.target, route.reference, artifact.manifest.digest)
-        self._note_followers(artifact)
+        for reference, digest in followers:
+            known = self._put_at_source(reference, digest)
+            start = place(route.rule.source, route.job.repository, reference)
+            record = self._record((*(known.origins if known else ()), start))
+            record = replace(record, reference=reference, intent=digest)
+            route.fleet.intend(route.job.destination, route.target, reference, record)
 
-    def note_referrers(self, referrers: Iterable[Artifact]) -> None:
-        """Note referrers that came without their subject, so that their echo and their deletion are known for such."""
-        for referrer in referrers:
-            self._note(referrer.manifest.digest, referrer.manifest.digest)
-            self._note_followers(referrer)
+    def confirm(self, written: Iterable[Follower]) -> None:
+        """Note what the destination holds from us now, of what was announced."""
+        route = self.route
+        for reference, digest in written:
+            route.fleet.confirm(route.job.destination, route.target, reference, digest)
+
+    def settle(self, digest: Digest) -> None:
+        """The destination holds `digest`: confirm it, if whoever set out to put it there died before that."""
+        record = self._put_at_destination()
+        if record and record.intent == digest != record.digest:
+            self.confirm([(self.route.reference, digest)])
 
     def _put_at_source(self, reference: Reference, digest: Digest) -> Copied | None:
         route = self.route
@@ -95,22 +105,6 @@ class Provenance:
             and may_want(rule, route.target, route.reference)
             for rule in self.rules.rules
         )
-
-    def _note_followers(self, artifact: Artifact) -> None:
-        for part in artifact.walk():
-            for tag, companion in part.companions:
-                self._note(tag, companion.manifest.digest)
-            for referrer in part.referrers:
-                self._note(referrer.manifest.digest, referrer.manifest.digest)
-
-    def _note(self, reference: Reference, digest: Digest) -> None:
-        route = self.route
-        there = (route.job.destination, route.target)
-        start = place(route.rule.source, route.job.repository, reference)
-        known = self._put_at_source(reference, digest)
-        record = self._record((*(known.origins if known else ()), start))
-        route.fleet.intend(*there, reference, replace(record, reference=reference, intent=digest))
-        route.fleet.confirm(*there, reference, digest)
 
     def _record(self, origins: tuple[str, ...]) -> Copied:
         route = self.route

@@ -238,6 +238,16 @@ def test_a_signed_index_comes_in_the_order_that_a_puller_needs() -> None:
     )
 
 
+def test_the_followers_are_what_is_kept_under_references_of_its_own() -> None:
+    child, sbom, signed = image(blob("a")), image(blob("r")), image(blob("s"))
+    top = index(pointer(child))
+    tag = companion_tags(child.digest)[0]
+    inner = Artifact(child, companions=((tag, Artifact(signed)),))
+    artifact = Artifact(top, children=(inner,), referrers=(Artifact(sbom),))
+
+    assert [*artifact.followers()] == [(tag, signed.digest), (sbom.digest, sbom.digest)]
+
+
 def test_a_list_of_referrers_has_the_tag_of_its_subject() -> None:
     assert ListReferrers(OLD, ()).reference == referrers_tag(OLD)
 

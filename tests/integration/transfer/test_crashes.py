@@ -8,7 +8,7 @@ import pytest
 
 from replicator.demo.features import Features
 from replicator.demo.messages import Request
-from replicator.oci import referrers_tag
+from replicator.oci import Repository, Tag, referrers_tag
 from tests.fakes.images import (
     image,
     index,
@@ -21,7 +21,7 @@ from tests.fakes.images import (
     signature_tag,
 )
 from tests.integration.transfer.conftest import MakeWorld
-from tests.integration.transfer.world import API, Killed, World, a_rule
+from tests.integration.transfer.world import API, Killed, World, a_rule, once
 
 OLD = image([b"old"])
 TOP = multi_arch()
@@ -113,6 +113,38 @@ def test_a_worker_may_die_at_any_request_of_a_copy(
         if not mortality.is_dead:
             return
     pytest.fail("a copy takes too many requests")
+
+
+def die() -> None:
+    raise Killed
+
+
+def test_what_was_written_before_the_worker_died_counts_as_ours(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    world.push("eu", "v1", TOP)
+    world.push("eu", signature_tag(TOP), SIGNATURE)
+    once(world["us"], "PUT", "/manifests/v1", die)
+    with pytest.raises(Killed):
+        world.run(world.job())
+    world.expire(world.job())
+
+    world.settle()
+
+    copies = world.ledger.fleet.copies("us", Repository(API))
+    assert copies[Tag("v1")].digest == TOP.digest
+    assert copies[Tag(signature_tag(TOP))].intent == SIGNATURE.digest
+
+
+def test_what_a_person_pushed_does_not_count_as_ours(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    world.push("eu", "v1", OLD)
+    world.run(world.job())
+    for name in ("eu", "us"):
+        world.push(name, "v1", TOP)
+
+    assert world.run(world.job()).outcome == "unchanged"
+
+    assert world.ledger.fleet.copies("us", Repository(API))[Tag("v1")].digest == OLD.digest
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
