@@ -85,10 +85,12 @@ def test_a_dead_child_is_not_ready_whoever_answers_in_its_place(tmp_path: Path) 
 
 
 def test_a_child_that_keeps_dying_delays_no_other_ones_restart(tmp_path: Path) -> None:
-    deaths = tmp_path / "deaths"
+    started, deaths = tmp_path / "started", tmp_path / "deaths"
     deaths.touch()
-    dying = Child("dying", ["sh", "-c", f"echo >> {deaths}"])
+    script = f"until [ -e {started} ]; do sleep 0.05; done; echo >> {deaths}"
+    dying = Child("dying", ["sh", "-c", script])
     with _watched(Supervisor(tmp_path, [[dying, Child("steady", SLEEP)]])):
+        started.touch()
         wait_until(lambda: len(deaths.read_text()) >= 3, what="it died three times: the pauses are long now")
         victim = _pid(tmp_path, "steady")
         time.sleep(0.3)
