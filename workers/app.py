@@ -36,7 +36,7 @@ class Worker:
         self.runtime = Runtime(settings, keeps_rules=True)
         self.name = f"{platform.node()}-{os.getpid()}"
         self.runtime.warm()
-        self.app: Celery = make_app(self.runtime.redis_url, self.destinations())
+        self.app: Celery = make_app(self.runtime.redis_url, self._mine(self.runtime.rules.destinations))
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self
         offer(self.app, lambda: self.runtime.tools)
@@ -51,8 +51,15 @@ class Worker:
         worker_shutting_down.connect(_stop_in_time, weak=False)
 
     def destinations(self) -> list[str]:
-        """The destinations that this worker serves now."""
-        return [name for name in self.runtime.rules.destinations if not self.only or name in self.only]
+        """The destinations that this worker serves now: all that are rung for, or of these those it was told.
+
+        They are more than the rules': what was wanted of a destination before it left the rules has to end, too.
+        Raises LedgerUnavailable.
+        """
+        return self._mine(self.runtime.ledger.destinations() | set(self.runtime.rules.destinations))
+
+    def _mine(self, names: Iterable[str]) -> list[str]:
+        return sorted(name for name in names if not self.only or name in self.only)
 
     def run(self) -> None:
         """Work until a signal ends it."""
@@ -101,12 +108,12 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _beat(self, consumer: Consumer) -> None:
         worker: Worker = consumer.app.replicator_worker
-        for name in worker.destinations():
-            add_queue(consumer.app, name)
-            if not consumer.task_consumer.consuming_from(queue_name(name)):
-                log.info("serving destination", extra={"destination": name})
-                consumer.add_task_queue(queue_name(name))
         try:
+            for name in worker.destinations():
+                add_queue(consumer.app, name)
+                if not consumer.task_consumer.consuming_from(queue_name(name)):
+                    log.info("serving destination", extra={"destination": name})
+                    consumer.add_task_queue(queue_name(name))
             worker.runtime.ledger.heartbeat(worker.name, worker.settings.concurrency)
         except ReplicatorError as exc:
             log.warning("no heartbeat", extra={"why": str(exc)})
