@@ -4,10 +4,11 @@ The source is read again after every write. If it moved meanwhile, the pass star
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, TemporaryError, Unavailable
-from replicator.jobs import Outcome
+from replicator.jobs import Job, Outcome
 from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
 from replicator.plan import Artifact, Facts, Follower, Ground, Verdict, blobs_of, decide, follow_up, steps
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
@@ -126,6 +127,7 @@ class Crossing:
         provenance.announce_followers(followers)
         self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
         provenance.confirm([(route.reference, manifest.digest), *followers])
+        self._look_again(followers)
         return Result(Outcome.COPIED, manifest.digest)
 
     def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
@@ -147,7 +149,27 @@ class Crossing:
         provenance.announce_followers(followers)
         self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
         provenance.confirm(followers)
+        self._look_again(followers)
         return Result(Outcome.COPIED, digest)
+
+    def _look_again(self, followers: Iterable[Follower]) -> None:
+        """Ask for the jobs of those companions that moved at the source after we read them.
+
+        Their references are not locked: their own jobs may have written the newer content before we wrote the older.
+        """
+        job = self.route.job
+        self.writer.lease.ask_for(
+            Job(job.rule, job.destination, job.repository, tag)
+            for tag, digest in followers
+            if isinstance(tag, Tag) and not self._is_still(tag, digest)
+        )
+
+    def _is_still(self, tag: Tag, digest: Digest) -> bool:
+        try:
+            head = self.route.source.head_manifest(self.route.job.repository, tag)
+        except TemporaryError:
+            return False  # it may be moving this very moment
+        return head is not None and head.digest == digest
 
     def _ground(self, *artifacts: Artifact) -> Ground:
         route = self.route

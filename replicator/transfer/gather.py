@@ -124,9 +124,22 @@ class _Gathering:
         found = []
         for tag in companion_tags(subject):
             manifest = tag in tags and self.route.source.get_manifest(self.route.job.repository, tag)
-            if manifest and manifest.digest not in self.seen:
+            if (
+                manifest
+                and manifest.digest not in self.seen
+                and not self._is_there_from_us(tag, manifest.digest)
+            ):
                 found.append((tag, self.tree(manifest, depth=depth + 1)))
         return tuple(found)
+
+    def _is_there_from_us(self, tag: Tag, digest: Digest) -> bool:
+        # Asked only where the fleet says so: a signature that was never here costs no request.
+        route = self.route
+        record = route.fleet.copied(route.job.destination, route.target, tag)
+        if record is None or record.digest != digest:
+            return False
+        head = route.destination.head_manifest(route.target, tag)
+        return head is not None and head.digest == digest
 
     def referrers(self, descriptors: Iterable[Descriptor], *, depth: int) -> tuple[Artifact, ...]:
         found = []

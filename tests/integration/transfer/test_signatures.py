@@ -274,6 +274,65 @@ def test_a_signature_that_comes_while_its_subject_is_on_its_way_is_not_missed(
     assert is_whole(world["us"], API, tag, signature(subject))
 
 
+@pytest.mark.parametrize("is_moving", [False, True])
+def test_a_signature_that_moves_while_its_subject_is_copied_ends_as_the_newer(
+    make_world: MakeWorld, is_moving: bool
+) -> None:
+    world = make_world(a_rule())
+    pushed = image()
+    tag = signature_tag(pushed)
+    newer = signature(pushed, "another key")
+    world.push("eu", "v1", pushed)
+    world.run(world.job())
+    world.push("eu", tag, signature(pushed))
+    world.push("eu", "v2", pushed)
+
+    def sign_again() -> None:
+        world.push("eu", tag, newer)
+        world.tell(world.job(tag))
+        assert world.shown(world.work(world.job(tag))).outcome == "copied"
+        if is_moving:
+            world["eu"].fail("HEAD", f"manifests/{tag}", status=500)
+
+    once(world["eu"], "GET", f"manifests/{tag}", sign_again)
+    world.tell(world.job("v2"))
+    world.work(world.job("v2"))
+    world.settle()
+
+    assert world.digest("us", "v2") == pushed.digest
+    assert is_whole(world["us"], API, tag, newer)
+
+
+def test_a_second_tag_writes_no_signature_that_is_there(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    pushed = image()
+    tag = signature_tag(pushed)
+    world.push("eu", "v1", pushed)
+    world.push("eu", tag, signature(pushed))
+    world.run(world.job())
+    world.push("eu", "v2", pushed)
+
+    world.run(world.job("v2"))
+
+    assert world.writes("us") == ["PUT manifests/v2"]
+    assert f"HEAD manifests/{tag}" not in world.asked("eu")
+
+
+def test_a_signature_that_was_overwritten_at_the_destination_comes_again(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    pushed = image()
+    tag = signature_tag(pushed)
+    world.push("eu", "v1", pushed)
+    world.push("eu", tag, signature(pushed))
+    world.run(world.job())
+    world.push("us", tag, image([b"theirs"]))
+    world.push("eu", "v2", pushed)
+
+    world.run(world.job("v2"))
+
+    assert is_whole(world["us"], API, tag, signature(pushed))
+
+
 def test_a_tagged_artifact_that_refers_is_listed_at_an_old_registry(make_world: MakeWorld) -> None:
     world = make_world(a_rule(), features={"us": OLD_STYLE})
     pushed = image()
