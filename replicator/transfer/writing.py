@@ -6,7 +6,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, field
 
 from replicator.errors import MissingContent, PermanentError, TemporaryError
-from replicator.oci import Descriptor
+from replicator.oci import Descriptor, Digest
 from replicator.plan import CopyBlob, ListReferrers, Plan, PutManifest, merged_list
 from replicator.registry import Upload
 from replicator.telemetry import tracer
@@ -61,9 +61,7 @@ class Writer:
                 self._send_again(plan.blobs)
             else:
                 break
-        digests = [step.blob.digest for step in plan.blobs]
-        manifests = [step.manifest.digest for step in plan.writes if isinstance(step, PutManifest)]
-        self.route.fleet.remember(self.route.job.destination, self.route.target, [*digests, *manifests])
+        self._remember(*[step.manifest.digest for step in plan.writes if isinstance(step, PutManifest)])
 
     def _write(self, plan: Plan) -> None:
         for step in plan.writes:
@@ -100,6 +98,7 @@ class Writer:
                 route.target, step.blob.digest, mount_from=step.mount_from
             )
             if upload is None:
+                self._remember(step.blob.digest)
                 return Moved(present=1) if step.mount_from == route.target else Moved(mounted=1)
             return self._send(step.blob, upload)
 
@@ -119,7 +118,12 @@ class Writer:
         except (PermanentError, TemporaryError):
             route.destination.cancel_upload(upload)
             raise
+        self._remember(blob.digest)
         return Moved(size_bytes=blob.size_bytes, copied=1)
+
+    def _remember(self, *digests: Digest) -> None:
+        # Each as soon as it is there, so that jobs at work now mount it instead of sending it once more.
+        self.route.fleet.remember(self.route.job.destination, self.route.target, digests)
 
     def _guarded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -127,6 +131,8 @@ class Writer:
             yield chunk
 
     def _doubt(self, plan: Plan) -> None:
+        for copy in plan.blobs:
+            self.route.fleet.misremembered(self.route.job.destination, copy.blob.digest)
         for step in plan.writes:
             if isinstance(step, PutManifest):
                 for digest in (step.manifest.digest, *(child.digest for child in step.manifest.children)):

@@ -228,6 +228,29 @@ def test_a_blob_that_the_fleet_saw_elsewhere_is_mounted(make_world: MakeWorld) -
     assert is_whole(world["us"], "team/web", "v1", other)
 
 
+def test_a_blob_is_mounted_as_soon_as_another_job_has_sent_it(make_world: MakeWorld) -> None:
+    world = make_world(UNSIGNED)
+    pushed = image([layer_bytes("base", 100_000)])
+    other = world.job(repository="team/web")
+    world.push("eu", "v1", pushed)
+    world.push("eu", "v1", pushed, repository="team/web")
+    world.tell(other)
+    # The first job has sent its blobs, and is about to write its manifest.
+    world["us"].before.append(lambda request: begin(request.path))
+
+    def begin(path: str) -> None:
+        if path.endswith(f"{API}/manifests/v1") and sent() == 2:
+            world.work(other)
+
+    def sent() -> int:
+        return sum(entry.method == "PUT" and "/blobs/" in entry.path for entry in world["us"].log)
+
+    world.run(world.job())
+
+    assert sent() == 2
+    assert is_whole(world["us"], "team/web", "v1", pushed)
+
+
 @pytest.mark.parametrize("is_remembered", [True, False])
 def test_a_mount_that_was_a_lie_is_repaired_once(make_world: MakeWorld, is_remembered: bool) -> None:
     world = make_world(UNSIGNED)
@@ -256,6 +279,7 @@ def test_a_destination_that_never_finds_its_blobs_is_given_up_with_a_reason(make
 
     (view,) = world.ledger.view.failures()
     assert "MANIFEST_BLOB_UNKNOWN" in (view.reason or "")
+    assert world.ledger.fleet.locations("us", image().blobs) == {}
 
 
 # What a rule leaves out
