@@ -27,15 +27,20 @@ def main() -> int:
         settings = Settings.load()
         setup_logging(settings.log_level, settings.log_format)
         if options.role == "worker":
-            return _work(settings, [name for name in options.destinations.split(",") if name])
+            return _work(settings, options.destinations)
         return _schedule(settings)
     except ConfigError as exc:
         print(exc, file=sys.stderr)  # noqa: T201 - a mouth
         return 1
 
 
-def _work(settings: Settings, destinations: list[str]) -> int:
-    worker = Worker(settings, destinations)
+def _work(settings: Settings, destinations: str) -> int:
+    names = [name.strip() for name in destinations.split(",") if name.strip()]
+    if destinations and not names:
+        raise ConfigError("--destinations: names no destination")
+    worker = Worker(settings, names)
+    if unknown := sorted(worker.only - worker.runtime.rules.registries.keys()):
+        raise ConfigError(f"--destinations: no rule file describes {', '.join(map(repr, unknown))}")
     _offer_metrics(settings, worker.runtime)
     worker.run()
     return 0

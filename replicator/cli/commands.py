@@ -16,7 +16,6 @@ from replicator.settings import Settings
 app = typer.Typer(
     name="replicator",
     help="Keeps container registries in several regions in line with each other.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -125,7 +124,7 @@ def main() -> None:
     A wrong option ends with 1 like any error: typer's own 2 means drift here.
     """
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except typer.TyperException as exc:
         typer.echo(f"error: {exc} (see `replicator --help`)", err=True)
         sys.exit(1)

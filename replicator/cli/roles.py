@@ -8,6 +8,7 @@ import tempfile
 
 import typer
 
+from replicator.errors import ConfigError
 from replicator.ledger import connect_async, record
 from replicator.runtime import Runtime, api_token
 from replicator.settings import Settings
@@ -20,6 +21,8 @@ from replicator.web.server import serve as serve_http
 
 def up(settings: Settings) -> None:
     """Run the whole tree until SIGINT or SIGTERM. Raises ConfigError if it does not come up within 30 s."""
+    if settings.port == 0:
+        raise ConfigError("REPLICATOR_PORT (or --port): `up` needs a port other than 0")
     setup_logging(settings.log_level, settings.log_format)
     _ = Runtime(settings).book  # mistakes in the rules are told before anything starts
     supervisor = tree(settings)
