@@ -1,9 +1,10 @@
-"""Jobs: which references an event or a resync asks to bring in line, and when a failed one is tried again.
+"""Jobs: which references an event or a resync asks to bring in line, when a failed one is tried again, how many run.
 
 A job names a reference, never a content: it reads the source when it runs.
 """
 
 import hashlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -143,11 +144,42 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
     return Park()
 
 
-def jobs_at_once(slots: int, destinations: int, limit: int | None) -> int:
-    """How many jobs of one destination may be rung for or running at once: its share of the workers' slots.
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """The workers that serve the same destinations, and how many jobs they run at once. No names stand for all."""
 
-    The shares never add up to more than the slots, so that a destination that hangs cannot take the others' places;
-    and one destination alone leaves a slot free for the next one that a rule brings.
+    slots: int
+    destinations: frozenset[str] = frozenset()
+
+    def serves(self, destination: str) -> bool:
+        """Whether it takes jobs of that destination."""
+        return not self.destinations or destination in self.destinations
+
+    def load(self, destinations: Iterable[str]) -> int:
+        """How many of `destinations` share its slots."""
+        return sum(self.serves(name) for name in destinations)
+
+
+def jobs_at_once(
+    destination: str, *, crews: Iterable[Crew], destinations: Collection[str], limit: int | None
+) -> int:
+    """How many jobs of one destination may be rung for or running at once; `destinations` are those of the rules.
+
+    Of each crew that serves it, it has an equal share; 0 if there is none, because nobody would hear the bell. So the
+    shares of all never add up to more than the slots, as long as every crew has as many slots as destinations; where
+    it has fewer, each still gets one. As long as the crews have no destination in common, a destination that hangs
+    cannot take the others' places. One alone leaves a slot free for the next that a rule brings, unless its crew
+    would not serve that.
     """
-    share = max(1, min(slots - 1, slots // max(1, destinations)))
+    serving = [crew for crew in crews if crew.serves(destination)]
+    if not serving:
+        return 0
+    if destination not in destinations:
+        return 1  # its last jobs, which no rule wants
+    share = max(1, sum(_share(crew, destinations) for crew in serving))
     return min(share, limit) if limit else share
+
+
+def _share(crew: Crew, destinations: Collection[str]) -> int:
+    load = crew.load(destinations)
+    return crew.slots - 1 if load == 1 and not crew.destinations else crew.slots // load

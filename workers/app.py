@@ -114,6 +114,6 @@ class Beat(bootsteps.StartStopStep):  # type: ignore[misc]
                 if not consumer.task_consumer.consuming_from(queue_name(name)):
                     log.info("serving destination", extra={"destination": name})
                     consumer.add_task_queue(queue_name(name))
-            worker.runtime.ledger.heartbeat(worker.name, worker.settings.concurrency)
+            worker.runtime.ledger.heartbeat(worker.name, worker.settings.concurrency, worker.only)
         except ReplicatorError as exc:
             log.warning("no heartbeat", extra={"why": str(exc)})

@@ -8,11 +8,11 @@ import logging
 import platform
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from replicator.errors import ReplicatorError
 from replicator.intake import take_in
-from replicator.jobs import jobs_at_once
+from replicator.jobs import Crew, jobs_at_once
 from replicator.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -66,18 +66,21 @@ def _router(runtime: Runtime) -> Callable[[], None]:
 
 def _dispatcher(runtime: Runtime) -> Callable[[], None]:
     ledger, fleet = runtime.ledger, runtime.ledger.fleet
+    told: set[Crew] = set()
 
     def dispatch() -> None:
         rules = runtime.rules
         names = ledger.destinations() | set(rules.destinations)
-        slots = max(1, ledger.slots())
+        crews = ledger.crews()
+        _warn_of_short(crews, rules.destinations, told)
         soonest = POLL_S
         for name in sorted(names):
             if fleet.is_down(name) or fleet.paused_for(name):
                 continue
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None
-            due = ledger.dispatch(name, jobs_at_once(slots, len(rules.destinations), limit))
+            share = jobs_at_once(name, crews=crews, destinations=rules.destinations, limit=limit)
+            due = ledger.dispatch(name, share)
             if due:
                 runtime.bell.ring(name, due)
             next_due = ledger.next_due(name)
@@ -86,3 +89,15 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         ledger.wait(max(0.01, soonest))
 
     return dispatch
+
+
+def _warn_of_short(crews: list[Crew], destinations: Collection[str], told: set[Crew]) -> None:
+    """Say once of each crew that one destination that hangs could take all of its slots."""
+    for crew in crews:
+        needed = crew.load(destinations)
+        if crew.slots < needed and crew not in told:
+            told.add(crew)
+            log.warning(
+                "fewer slots than destinations",
+                extra={"slots": crew.slots, "destinations": needed, "only": sorted(crew.destinations)},
+            )

@@ -14,11 +14,11 @@ A submission that arrives while a worker holds the job raises the job's generati
 claim's and keeps the job, due at once, if it moved on. So the source must be read after `claim`, never before.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import redis
 
-from replicator.jobs import Job, Outcome
+from replicator.jobs import Crew, Job, Outcome
 from replicator.ledger.claim import TEXT_LIMIT, Claim, Finish, Refusal, Submission
 from replicator.ledger.connect import PREFIX, SOCKET_TIMEOUT_S, answering
 from replicator.ledger.inbox import GROUP
@@ -51,7 +51,7 @@ class Work:
         self._release = scripts.script("release")
         self._reopen = scripts.script("reopen")
         self._drop = scripts.script("drop")
-        self._slots = scripts.script("slots")
+        self._crews = scripts.script("crews")
 
     # Submitting
 
@@ -98,15 +98,26 @@ class Work:
         with answering():
             return frozenset(str(name) for name in self._redis.smembers(f"{PREFIX}destinations"))
 
-    def heartbeat(self, name: str, slots: int) -> None:
-        """Says that the worker `name` lives and runs `slots` jobs at once; it counts for 15 s. 0 takes it back."""
+    def heartbeat(self, name: str, slots: int, destinations: Iterable[str] = ()) -> None:
+        """Says that the worker `name` lives and runs `slots` jobs of `destinations` at once, or of all without any.
+
+        It counts for 15 s. 0 slots take it back.
+        """
         with answering():
-            self._slots(name, slots)
+            self._crews(name, slots, ",".join(sorted(destinations)))
+
+    def crews(self) -> list[Crew]:
+        """The living workers, those that serve the same destinations as one."""
+        with answering():
+            found: list[str] = self._crews()
+        return [
+            Crew(int(slots), frozenset(filter(None, names.split(","))))
+            for names, slots in zip(found[::2], found[1::2], strict=True)
+        ]
 
     def slots(self) -> int:
         """How many jobs the living workers run at once."""
-        with answering():
-            return int(self._slots())
+        return sum(crew.slots for crew in self.crews())
 
     # Working
 

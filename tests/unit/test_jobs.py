@@ -1,7 +1,7 @@
 """Jobs: who gets one from an event, what becomes of one that failed, and how many may run at once."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from replicator.errors import (
@@ -24,6 +24,7 @@ from replicator.jobs import (
     DENIED_ATTEMPTS,
     RETRY_BASE_S,
     RETRY_CAP_S,
+    Crew,
     Job,
     Park,
     Retry,
@@ -236,24 +237,58 @@ def test_what_came_too_early_may_be_looked_at_again_at_once() -> None:
 # Shares
 
 
-@given(st.integers(0, 200), st.integers(0, 50), st.none() | st.integers(1, 100))
-def test_a_destination_always_has_a_place_and_never_more_than_its_limit(
-    slots: int, destinations: int, limit: int | None
+NAMES = [f"d{number}" for number in range(12)]
+crews_of = st.lists(
+    st.builds(Crew, st.integers(1, 40), st.frozensets(st.sampled_from(NAMES))),
+    max_size=4,
+    unique_by=lambda crew: crew.destinations,
+)
+some_names = st.lists(st.sampled_from(NAMES), unique=True)
+
+
+def shares(crews: list[Crew], destinations: list[str], limit: int | None = None) -> dict[str, int]:
+    return {
+        name: jobs_at_once(name, crews=crews, destinations=destinations, limit=limit) for name in destinations
+    }
+
+
+@given(crews_of, some_names, st.none() | st.integers(1, 100))
+def test_a_served_destination_always_has_a_place_and_never_more_than_its_limit(
+    crews: list[Crew], destinations: list[str], limit: int | None
 ) -> None:
-    share = jobs_at_once(slots, destinations, limit)
+    for name, share in shares(crews, destinations, limit).items():
+        assert (share >= 1) == any(crew.serves(name) for crew in crews)
+        assert limit is None or share <= limit
 
-    assert share >= 1
-    assert limit is None or share <= limit
+
+@given(crews_of, some_names)
+def test_the_shares_fit_into_the_slots(crews: list[Crew], destinations: list[str]) -> None:
+    assume(all(crew.slots >= crew.load(destinations) for crew in crews))
+
+    assert sum(shares(crews, destinations).values()) <= sum(crew.slots for crew in crews)
 
 
-@given(st.integers(1, 200), st.integers(1, 50))
-def test_the_shares_fit_into_the_slots(slots: int, destinations: int) -> None:
-    share = jobs_at_once(slots, destinations, None)
+@given(st.integers(2, 40), some_names.filter(bool))
+def test_one_destination_never_has_every_slot_of_those_who_serve_all(slots: int, names: list[str]) -> None:
+    assert max(shares([Crew(slots)], names).values()) < slots
 
-    assert share * destinations <= max(slots, destinations)
-    assert slots == 1 or share < slots
+
+def test_a_share_comes_from_the_slots_that_serve_the_destination() -> None:
+    crews = [Crew(12, frozenset({"us"})), Crew(2, frozenset({"ap", "sa"}))]
+
+    assert shares(crews, ["us", "ap", "sa"]) == {"us": 12, "ap": 1, "sa": 1}
+    assert shares([*crews, Crew(7)], ["us", "ap", "sa"]) == {"us": 14, "ap": 3, "sa": 3}
+    assert shares(crews, ["us", "sa", "new"]) == {"us": 12, "sa": 2, "new": 0}
+
+
+def test_with_fewer_slots_than_destinations_each_has_one() -> None:
+    assert shares([Crew(2)], NAMES) == dict.fromkeys(NAMES, 1)
+
+
+def test_what_has_left_the_rules_takes_one_slot_at_a_time() -> None:
+    assert jobs_at_once("gone", crews=[Crew(16)], destinations=["us"], limit=None) == 1
 
 
 def test_a_limit_of_the_registry_counts() -> None:
-    assert jobs_at_once(16, 2, None) == 8
-    assert jobs_at_once(16, 2, 3) == 3
+    assert shares([Crew(16)], ["us", "ap"]) == {"us": 8, "ap": 8}
+    assert shares([Crew(16)], ["us", "ap"], 3) == {"us": 3, "ap": 3}

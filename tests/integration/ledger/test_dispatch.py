@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from replicator.jobs import Outcome
+from replicator.jobs import Crew, Outcome
 from replicator.ledger import Ledger, connect
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import HASTY_S, claimed, eventually, job, wanted
@@ -160,3 +160,19 @@ def test_slots_are_those_of_living_workers(server: Server, ledger: Ledger) -> No
 
     ledger.heartbeat("two", 0)
     assert ledger.slots() == 3
+
+
+def test_workers_of_the_same_destinations_count_as_one_crew(ledger: Ledger) -> None:
+    ledger.heartbeat("one", 4)
+    ledger.heartbeat("two", 12, {"us"})
+    ledger.heartbeat("three", 1, ["ap", "sa"])
+    ledger.heartbeat("four", 2, ["sa", "ap"])
+
+    assert set(ledger.crews()) == {
+        Crew(4, frozenset()),
+        Crew(12, frozenset({"us"})),
+        Crew(3, frozenset({"ap", "sa"})),
+    }
+
+    ledger.heartbeat("two", 0)
+    assert ledger.slots() == 7
