@@ -41,27 +41,82 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Written:
+    """What the fleet remembers to have written under one reference.
+
+    `start` is the place that the content was read from, `origins` are the places that it came through, that one
+    included. `digest` is what was verified, `intent` what was set out for last; `at` is when this last changed.
+    """
+
+    start: str
+    digest: Digest | None
+    intent: Digest | None
+    origins: tuple[str, ...]
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What `decide` needs to know of a reference that exists at the source."""
+    """What `decide` needs to know of a reference that exists at the source. `start` and `end` are its two places.
+
+    `here` is what we wrote at the source, and `there` at the destination. `is_resync` says that no event told of a
+    change, `is_answered` that a rule copies the destination's reference on, so that a change of it is heard of, and
+    `is_strangers` that the rule which wrote `there` still wants it, and has nothing to do with this one's source.
+    """
 
     wanted: Digest
     found: Digest | None
+    start: str
+    end: str
     override: bool
-    came_from_destination: bool = False
-    written_by_another: bool = False
+    is_approved: bool = False
+    here: Written | None = None
+    there: Written | None = None
+    is_resync: bool = False
+    is_answered: bool = False
+    is_strangers: bool = False
 
 
 def decide(facts: Facts) -> Verdict:
     """The verdict on a reference that exists at the source."""
     if facts.found == facts.wanted:
         return Verdict.UNCHANGED
-    if facts.came_from_destination:
+    if _is_echo(facts):
         return Verdict.ECHO
-    if facts.found is None:
+    if facts.found is None or facts.is_approved:
         return Verdict.COPY
-    if facts.written_by_another:
+    if facts.there and facts.there.start != facts.start and facts.is_strangers:
         return Verdict.CONFLICT
     return Verdict.COPY if facts.override else Verdict.KEEP
+
+
+def _is_echo(facts: Facts) -> bool:
+    """Whether what the source holds came from the destination, which will send by itself what it has now."""
+    here, there = facts.here, facts.there
+    if here is None or facts.wanted not in (here.digest, here.intent) or facts.end not in here.origins:
+        return False
+    if facts.found is None and facts.is_resync:
+        return False  # a resync restores what the destination lost
+    if there and there.start == facts.start and there.at > here.at:
+        return False  # the source had other content meanwhile, and sent it: somebody went back to this one
+    return facts.is_answered
+
+
+def origins(facts: Facts) -> tuple[str, ...]:
+    """The places that a copy comes through, for its record: those of what we put at the source, and the source.
+
+    What came from the destination and is copied back all the same is new there, as if it had been pushed.
+    """
+    here = facts.here
+    if here is None or facts.wanted not in (here.digest, here.intent) or facts.end in here.origins:
+        return (facts.start,)
+    return (*here.origins, facts.start)
+
+
+def was_cut_short(facts: Facts) -> bool:
+    """Whether the destination holds what we set out to put there, and nobody lived to note it."""
+    there = facts.there
+    return there is not None and facts.found == facts.wanted == there.intent != there.digest
 
 
 class Removal(Enum):

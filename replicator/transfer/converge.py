@@ -10,11 +10,23 @@ from dataclasses import dataclass, replace
 from replicator.errors import NotYet, TemporaryError, Unavailable
 from replicator.jobs import Job, Outcome
 from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
-from replicator.plan import Artifact, Facts, Follower, Ground, Verdict, blobs_of, decide, follow_up, steps
+from replicator.plan import (
+    Artifact,
+    Facts,
+    Follower,
+    Ground,
+    Verdict,
+    blobs_of,
+    decide,
+    follow_up,
+    origins,
+    steps,
+    was_cut_short,
+)
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.transfer.deletion import remove
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
-from replicator.transfer.provenance import Provenance
+from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.reading import Hint, read_source, source_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
@@ -22,8 +34,6 @@ from replicator.transfer.writing import Writer
 
 ROUNDS = 5
 """How often a pass starts over while the source keeps moving before the job is put back."""
-
-CONFLICT = "another rule with another source wrote this reference"
 
 
 def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) -> Result:
@@ -107,21 +117,13 @@ class Crossing:
         route = self.route
         provenance = Provenance(route, self.rules)
         head = route.destination.head_manifest(route.target, route.reference)
-        origins = provenance.origins(manifest.digest, is_there=head is not None)
-        is_decided = route.claim.approves(CONFLICT)
-        facts = Facts(
-            wanted=manifest.digest,
-            found=head.digest if head else None,
-            override=override or is_decided,
-            came_from_destination=route.end in origins,
-            written_by_another=not is_decided and bool(head) and provenance.is_another_rules(),
-        )
+        facts = provenance.facts(manifest.digest, head.digest if head else None, override=override)
+        if was_cut_short(facts):
+            provenance.confirm([(route.reference, manifest.digest)])
         verdict = decide(facts)
-        if verdict is Verdict.UNCHANGED:
-            provenance.settle(manifest.digest)
         if verdict is not Verdict.COPY:
             return _stays(verdict, facts)
-        provenance.announce(manifest.digest, origins)
+        provenance.announce(manifest.digest, origins(facts))
         artifact = gather(route, manifest)
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)

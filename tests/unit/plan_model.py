@@ -174,7 +174,7 @@ class Case:
 
     def verdict(self, model: Model) -> Verdict:
         found = model.tags.get(V1)
-        return decide(Facts(wanted=self.artifact.manifest.digest, found=found, override=True))
+        return decide(Facts(self.artifact.manifest.digest, found, start="", end="", override=True))
 
     def check_all_there(self, model: Model) -> None:
         for part in self.artifact.walk():

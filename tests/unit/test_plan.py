@@ -1,6 +1,6 @@
 """Plans, carried out on a model of a registry that refuses what dangles: interrupted anywhere, and planned again."""
 
-from itertools import product
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -16,12 +16,15 @@ from replicator.plan import (
     PutManifest,
     Removal,
     Verdict,
+    Written,
     blobs_of,
     decide,
     decide_removal,
     follow_up,
     merged_list,
+    origins,
     steps,
+    was_cut_short,
 )
 from tests.unit.plan_model import (
     CASES,
@@ -252,34 +255,87 @@ def test_a_list_of_referrers_has_the_tag_of_its_subject() -> None:
     assert ListReferrers(OLD, ()).reference == referrers_tag(OLD)
 
 
+EU, US, AP = "eu|team/api|v1", "us|team/api|v1", "ap|team/api|v1"
+FROM_US = Written(US, digest=NEW, intent=NEW, origins=(AP, US), at=2.0)
+FROM_EU = Written(EU, digest=OLD, intent=OLD, origins=(EU,), at=1.0)
+FROM_AP = Written(AP, digest=OLD, intent=OLD, origins=(AP,), at=1.0)
+PLAIN = Facts(wanted=NEW, found=OLD, start=EU, end=US, override=True)
+ECHO = replace(PLAIN, here=FROM_US, there=FROM_EU, is_answered=True)
+CONFLICT = replace(PLAIN, there=FROM_AP, is_strangers=True)
+
+
 @pytest.mark.parametrize(
-    ("found", "override", "came", "other", "expected"),
+    ("facts", "expected"),
     [
-        (found, override, came, other, verdict)
-        for found, override, came, other in product((None, OLD, NEW), *[(False, True)] * 3)
-        for verdict in [
-            Verdict.UNCHANGED
-            if found == NEW
-            else Verdict.ECHO
-            if came
-            else Verdict.COPY
-            if found is None
-            else Verdict.CONFLICT
-            if other
-            else Verdict.COPY
-            if override
-            else Verdict.KEEP
-        ]
+        (PLAIN, Verdict.COPY),
+        (replace(PLAIN, found=None), Verdict.COPY),
+        (replace(PLAIN, found=NEW), Verdict.UNCHANGED),
+        (replace(PLAIN, override=False), Verdict.KEEP),
+        (replace(PLAIN, override=False, found=None), Verdict.COPY),
+        (replace(PLAIN, override=False, is_approved=True), Verdict.COPY),
+        # What came from the destination, which has moved on
+        (ECHO, Verdict.ECHO),
+        (replace(ECHO, found=NEW), Verdict.UNCHANGED),
+        (replace(ECHO, found=None), Verdict.ECHO),
+        (replace(ECHO, found=None, is_resync=True), Verdict.COPY),
+        (replace(ECHO, is_resync=True), Verdict.ECHO),
+        (replace(ECHO, there=None), Verdict.ECHO),
+        (replace(ECHO, here=replace(FROM_US, digest=OLD)), Verdict.ECHO),
+        (replace(ECHO, here=replace(FROM_US, intent=OLD)), Verdict.ECHO),
+        (replace(ECHO, here=replace(FROM_US, digest=OLD, intent=OLD)), Verdict.COPY),
+        (replace(ECHO, here=replace(FROM_US, origins=(AP,))), Verdict.COPY),
+        (replace(ECHO, there=replace(FROM_EU, at=3.0)), Verdict.COPY),
+        (replace(ECHO, there=replace(FROM_AP, at=3.0)), Verdict.ECHO),
+        (replace(ECHO, is_answered=False), Verdict.COPY),
+        (replace(ECHO, is_approved=True), Verdict.ECHO),
+        (replace(ECHO, override=False), Verdict.ECHO),
+        # What a stranger wrote
+        (CONFLICT, Verdict.CONFLICT),
+        (replace(CONFLICT, override=False), Verdict.CONFLICT),
+        (replace(CONFLICT, found=NEW), Verdict.UNCHANGED),
+        (replace(CONFLICT, found=None), Verdict.COPY),
+        (replace(CONFLICT, is_approved=True), Verdict.COPY),
+        (replace(CONFLICT, is_strangers=False), Verdict.COPY),
+        (replace(CONFLICT, there=FROM_EU), Verdict.COPY),
+        (replace(CONFLICT, there=None), Verdict.COPY),
     ],
 )
-def test_the_verdict_on_a_reference(
-    found: Digest | None, override: bool, came: bool, other: bool, expected: Verdict
-) -> None:
-    facts = Facts(
-        wanted=NEW, found=found, override=override, came_from_destination=came, written_by_another=other
-    )
-
+def test_the_verdict_on_a_reference(facts: Facts, expected: Verdict) -> None:
     assert decide(facts) is expected
+
+
+@pytest.mark.parametrize(
+    ("here", "expected"),
+    [
+        (None, (EU,)),
+        (FROM_AP, (EU,)),
+        (replace(FROM_AP, digest=NEW), (AP, EU)),
+        (replace(FROM_AP, intent=NEW), (AP, EU)),
+        (FROM_US, (EU,)),
+    ],
+    ids=["pushed", "pushed-since", "verified", "under-way", "from-the-destination"],
+)
+def test_a_copy_comes_through_the_places_of_what_we_put_at_the_source(
+    here: Written | None, expected: tuple[str, ...]
+) -> None:
+    assert origins(replace(PLAIN, here=here)) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "there", "expected"),
+    [
+        (NEW, replace(FROM_EU, intent=NEW), True),
+        (NEW, replace(FROM_EU, intent=NEW, digest=None), True),
+        (NEW, replace(FROM_EU, intent=NEW, digest=NEW), False),
+        (OLD, replace(FROM_EU, intent=NEW), False),
+        (NEW, FROM_EU, False),
+        (NEW, None, False),
+    ],
+)
+def test_a_write_was_cut_short_if_it_is_there_and_unconfirmed(
+    found: Digest, there: Written | None, expected: bool
+) -> None:
+    assert was_cut_short(replace(PLAIN, found=found, there=there)) is expected
 
 
 @pytest.mark.parametrize(
