@@ -1,9 +1,10 @@
 """Writes rule files and says what the loader thinks of them."""
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from replicator.rulefiles import Loaded, RulesError, load
+from replicator.rulefiles import Loaded, RuleBook, RulesError, load
 
 REGISTRIES = """\
 registries:
@@ -11,6 +12,22 @@ registries:
   us: {type: distribution, url: "https://us.example.com", webhook: {secret: s}}
   ap: {type: distribution, url: "https://ap.example.com"}
 """
+
+CREDENTIAL = "credential: {type: basic, access_key: k, access_secret: '${KEY}'}"
+"""What makes `type: harbor` a registry whose secret is the variable KEY."""
+
+
+class Clock:
+    """A clock that stands still until it is moved; it begins well after every file was written."""
+
+    def __init__(self) -> None:
+        self.now = time.time() + 100
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_(self, seconds: float) -> None:
+        self.now += seconds
 
 
 def write(directory: Path, files: Mapping[str, str]) -> Path:
@@ -58,3 +75,8 @@ def assert_mistake(directory: Path, marked: str, message: str) -> None:
     place = f"r.yaml:{len(before)}:{len(before[-1]) + 1}"
 
     assert mistakes(directory, {"r.yaml": marked.replace("§", "")}) == [f"{place}: {message}"]
+
+
+def names(book: RuleBook) -> list[str]:
+    """The names of the rules in force."""
+    return [item.name for item in book.current.rules]
