@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from replicator.oci import Digest
+from replicator.settings import Settings
 from tests.e2e.product import Replicator, members
 from tests.e2e.world import World
 from tests.fakes import images
@@ -18,7 +19,7 @@ from tests.integration.processes import wait_until
 MIB = 1024 * 1024
 LAYERS, LAYER_BYTES = 6, 48 * MIB
 CHILDREN = ("receiver", "scheduler", "redis", "worker")
-POOL = 4
+POOL = Settings.model_fields["concurrency"].default
 """How many jobs a worker runs at once, each in a process of its own."""
 RULES = """\
 rules:
