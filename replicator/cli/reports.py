@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from replicator.errors import ConfigError
-from replicator.ledger import Lane
 from replicator.oci import Repository, Tag
 from replicator.rulefiles import RulesError, load
 from replicator.rules.explain import Landing, Verdict
 from replicator.rules.explain import explain as verdicts
 from replicator.runtime import Runtime
 from replicator.settings import Settings, environment
+from replicator.web.api import status_of
 
 
 def check(settings: Settings) -> int:
@@ -50,20 +50,16 @@ def explain(settings: Settings, reference: str, *, as_json: bool) -> None:
 
 
 def status(settings: Settings, *, as_json: bool) -> None:
-    """Print lag, pending jobs and failures of every enabled rule and destination."""
+    """Print lag, pending jobs and failures of every enabled rule and destination; as JSON, what the API answers."""
     runtime = Runtime(settings)
-    view = runtime.ledger.view
-    lanes = [(rule.name, rule.source, there.registry) for rule, there in runtime.rules.lanes]
-    found = view.lanes([(rule, destination) for rule, _, destination in lanes])
-    now = view.now()
-    rows = [(*lane, found[lane[0], lane[2]]) for lane in lanes]
+    found = status_of(runtime.book, runtime.ledger)
     if as_json:
-        typer.echo(json.dumps([_as_json(*row, now=now) for row in rows], indent=2))
+        typer.echo(found.model_dump_json(indent=2))
         return
     table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", box=None)
-    for rule, source, destination, lane in rows:
+    for lane in found.lanes:
         counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
-        table.add_row(rule, source, destination, _lag(lane, now), *counts)
+        table.add_row(lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts)
     Console().print(table)
 
 
@@ -92,19 +88,3 @@ def _where(landing: Landing) -> str:
     if landing.repository is None:
         return f"{landing.destination}: {landing.problem}"
     return f"{landing.destination}/{landing.repository}"
-
-
-def _lag(lane: Lane, now: float) -> str:
-    return f"{max(0.0, now - lane.oldest_since):.1f} s" if lane.oldest_since is not None else "0 s"
-
-
-def _as_json(rule: str, source: str, destination: str, lane: Lane, *, now: float) -> dict[str, object]:
-    return {
-        "rule": rule,
-        "source": source,
-        "destination": destination,
-        "lag_seconds": max(0.0, now - lane.oldest_since) if lane.oldest_since is not None else 0.0,
-        "pending": lane.pending,
-        "failed": lane.failed,
-        "blocked": lane.blocked,
-    }

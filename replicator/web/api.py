@@ -1,5 +1,6 @@
 """/api/v1: what people and scripts may ask. Every route wants the bearer token; no answer holds a secret."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
@@ -30,13 +31,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
 def api_routes(*, rules: RuleBook, ledger: Ledger, token: SecretStr) -> APIRouter:
     """The API over `ledger` and `rules`, for holders of `token`."""
 
-    def authorize(request: Request) -> None:
-        if not holds_token(token, request.headers.get("authorization", "")):
-            raise HTTPException(
-                401, "a bearer token is needed", {"WWW-Authenticate": 'Bearer realm="replicator"'}
-            )
-
-    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(authorize)])
+    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(_holder_of(token))])
     # None of these is async: reading the ledger blocks, so it belongs in the thread pool.
 
     @routes.get("/status")
@@ -71,6 +66,15 @@ def api_routes(*, rules: RuleBook, ledger: Ledger, token: SecretStr) -> APIRoute
         )
 
     return routes
+
+
+def _holder_of(token: SecretStr) -> Callable[[Request], None]:
+    def authorize(request: Request) -> None:
+        if not holds_token(token, request.headers.get("authorization", "")):
+            challenge = {"WWW-Authenticate": 'Bearer realm="replicator"'}
+            raise HTTPException(401, "a bearer token is needed", challenge)
+
+    return authorize
 
 
 def status_of(rules: RuleBook, ledger: Ledger) -> Status:

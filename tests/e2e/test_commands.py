@@ -103,14 +103,15 @@ def test_status_shows_every_lane(world: World) -> None:
     world.replicator.settle()
 
     table = world.replicator.command("status")
-    lanes = world.replicator.command("status", "--json")
+    found = world.replicator.command("status", "--json")
+    lanes = found.json()["lanes"]
 
-    assert table.status == lanes.status == 0
+    assert table.status == found.status == 0
     assert table.out.split("\n", 1)[0].split() == [
         "rule", "source", "destination", "lag", "pending", "failed", "blocked",
     ]  # fmt: skip
-    assert len(table.out.splitlines()) == 1 + len(lanes.json())
-    (idle,) = [lane for lane in lanes.json() if lane["rule"] == "idle"]
+    assert len(table.out.splitlines()) == 1 + len(lanes)
+    (idle,) = [lane for lane in lanes if lane["rule"] == "idle"]
     assert idle == {
         "rule": "idle",
         "source": "ap",
