@@ -59,6 +59,7 @@ judges:
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra dev \
+		--no-strip-extras \
 		$(LOCK_FLAGS) -o requirements.lock pyproject.toml
 
 clean:
