@@ -8,7 +8,6 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
@@ -21,16 +20,8 @@ from pydantic import (
 
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
+from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
 from replicator.rules import Decoration, Filter, FilterType, RegistryType, Signatures
-
-
-# "#" keeps the names of a union's branches apart from keys: they show up in the places that pydantic's errors name.
-def _text_or_list(value: object) -> str:
-    return "#list" if isinstance(value, list) else "#text"
-
-
-def _text_or_mapping(value: object) -> str:
-    return "#mapping" if isinstance(value, dict | BaseModel) else "#text"
 
 
 def _namespace(text: str) -> str:
@@ -42,52 +33,25 @@ def _namespace(text: str) -> str:
         raise ValueError("a namespace is lower-case path components such as mirror or backup/eu") from exc
 
 
-def _duration(text: str) -> str:
-    grammar.seconds(text)
-    return text
-
-
-Name = Annotated[
-    str, AfterValidator(grammar.name), Field(json_schema_extra={"pattern": grammar.NAME_PATTERN})
-]
 URL = Annotated[str, AfterValidator(grammar.url), Field(json_schema_extra={"pattern": grammar.URL_PATTERN})]
-Duration = Annotated[
-    str, AfterValidator(_duration), Field(json_schema_extra={"pattern": grammar.DURATION_PATTERN})
-]
 Namespace = Annotated[str, AfterValidator(_namespace)]
 Filename = Annotated[str, Field(min_length=1)]
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Secrets = Annotated[
     Annotated[Secret, Tag("#text")] | Annotated[list[Secret], Field(min_length=1), Tag("#list")],
-    Discriminator(_text_or_list),
+    Discriminator(text_or_list),
 ]
 
 
 PATTERN_LIMIT = 4096
-NO_VALUE = "has no value; give it one or remove the key"
-
-
-class FileModel(BaseModel):
-    """A mapping in a rule file: nothing but the keys it knows, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-    later_keys: ClassVar[frozenset[str]] = frozenset()
-    later_values: ClassVar[dict[str, frozenset[str]]] = {}
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _has_value(cls, value: object) -> object:
-        # `credential:` with nothing after it is a mistake, not a choice to be anonymous.
-        if value is None:
-            raise ValueError(NO_VALUE)
-        return value
 
 
 class CredentialFile(FileModel):
     """How we log in to a registry. Without a credential we are anonymous. ${NAME} is taken from the environment."""
 
-    later_values = {"type": frozenset({"docker-config", "helper", "ecr", "google", "azure", "token"})}
+    later_values: ClassVar = {
+        "type": frozenset({"docker-config", "helper", "ecr", "google", "azure", "token"})
+    }
 
     type: Literal["basic"] = Field(
         description="The way to log in: basic is a user name and a password or token."
@@ -214,7 +178,7 @@ class FilterFile(FileModel):
 
     type: Annotated[FilterType, Field(strict=False)] = Field(description="What the filter looks at.")
     value: Annotated[
-        Annotated[str, Tag("#text")] | Annotated[list[str], Tag("#list")], Discriminator(_text_or_list)
+        Annotated[str, Tag("#text")] | Annotated[list[str], Tag("#list")], Discriminator(text_or_list)
     ] = Field(
         description="A glob pattern for name and tag (** spans '/'), a list of labels (all must be there) for label,"
         " image, artifact or chart for resource."
@@ -244,7 +208,7 @@ class TriggerFile(FileModel):
     """What starts the rule's jobs."""
 
     later_keys = frozenset({"cron"})
-    later_values = {"type": frozenset({"scheduled"})}
+    later_values: ClassVar = {"type": frozenset({"scheduled"})}
 
     type: Literal["event_based", "push", "manual"] = Field(
         description="event_based (also written: push) follows the source's notifications; manual waits for a command."
@@ -258,14 +222,14 @@ class RuleFile(FileModel):
         {"sweep_interval", "backfill", "conflict", "keys", "platforms"}
         | {"platforms_rewrite", "poll", "retention", "mode"}
     )
-    later_values = {"signatures": frozenset({"require"})}
+    later_values: ClassVar = {"signatures": frozenset({"require"})}
 
     name: Name = Field(description="The rule's name, unique in all files.")
     source: str = Field(description="The name of the registry to copy from.")
     destinations: list[
         Annotated[
             Annotated[str, Tag("#text")] | Annotated[DestinationFile, Tag("#mapping")],
-            Discriminator(_text_or_mapping),
+            Discriminator(text_or_mapping),
         ]
     ] = Field(min_length=1, description="The registries to copy to, by name or with a namespace.")
     trigger: TriggerFile = Field(default=TriggerFile(type="event_based"))

@@ -5,7 +5,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from replicator.oci import Repository
-from replicator.rulefiles.files import FileModel, FilterFile, Name, RegistryFile, RuleFile, TriggerFile
+from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile, TriggerFile
+from replicator.rulefiles.mapping import FileModel, Name
 
 
 def _namespace(text: str) -> str:

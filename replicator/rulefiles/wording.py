@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from replicator.rulefiles.document import Document, Path
-from replicator.rulefiles.files import NO_VALUE, FileModel
+from replicator.rulefiles.mapping import NO_VALUE, FileModel
 from replicator.rulefiles.problems import Problem
 
 _SECRETS = frozenset({"access_key", "access_secret", "secret", "url", "proxy"})

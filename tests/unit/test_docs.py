@@ -9,7 +9,7 @@ from typer.main import get_command
 
 from replicator.cli.commands import app
 from replicator.rulefiles import load
-from replicator.rulefiles.files import FileModel
+from replicator.rulefiles.mapping import FileModel
 from replicator.rules import glob_match
 from replicator.settings import settings_table
 from tests.fakes.web import Site
