@@ -8,6 +8,7 @@ from replicator.rules.matching import needs_labels, takes_manifest, takes_name, 
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
 from replicator.rules.rule import Destination, Rule, RuleSet, Signatures, TriggerType
+from replicator.rules.schedule import Schedule, is_due
 
 __all__ = [
     "TLS",
@@ -24,6 +25,7 @@ __all__ = [
     "Resource",
     "Rule",
     "RuleSet",
+    "Schedule",
     "Signatures",
     "TriggerType",
     "Verdict",
@@ -33,6 +35,7 @@ __all__ = [
     "destination_repository",
     "explain",
     "glob_match",
+    "is_due",
     "missed_names",
     "needs_labels",
     "overlaps",
