@@ -23,6 +23,7 @@ from replicator.rulefiles.files import (
 )
 from replicator.rulefiles.harbor import PolicyFile
 from replicator.rulefiles.problems import Problem
+from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import (
     TLS,
     Credential,
@@ -31,6 +32,7 @@ from replicator.rules import (
     Limits,
     Registry,
     Rule,
+    Schedule,
     TriggerType,
     Webhook,
 )
@@ -117,7 +119,9 @@ def rule(read: RuleFile) -> Rule:
         name=read.name,
         source=read.source,
         destinations=tuple(_destination(item) for item in read.destinations),
-        trigger=_trigger(read.trigger.type),
+        trigger=_trigger(read.trigger),
+        schedule=_schedule(read.trigger),
+        backfill=read.backfill,
         filters=_filters(read.filters),
         signatures=read.signatures,
         deletion=read.deletion,
@@ -138,7 +142,8 @@ def policy_rule(read: PolicyFile) -> Rule:
         name=read.name,
         source=inline_name(read.src_registry),
         destinations=(there,),
-        trigger=_trigger(read.trigger.type),
+        trigger=_trigger(read.trigger),
+        schedule=_schedule(read.trigger),
         filters=_filters(read.filters),
         deletion=bool(read.deletion or read.replicate_deletion),
         override=read.override,
@@ -198,6 +203,12 @@ def _filters(read: list[FilterFile]) -> tuple[Filter, ...]:
     )
 
 
-def _trigger(text: str) -> TriggerType:
+def _trigger(read: TriggerFile) -> TriggerType:
     # "push" is how Harbor's users say it.
-    return TriggerType.EVENT_BASED if text == "push" else TriggerType(text)
+    return TriggerType.EVENT_BASED if read.type == "push" else TriggerType(read.type)
+
+
+def _schedule(read: TriggerFile) -> Schedule | None:
+    if not read.schedule:
+        return None
+    return Schedule(read.schedule, read.timezone or "UTC", grammar.seconds(read.jitter or "0s"))

@@ -21,6 +21,7 @@ from pydantic import (
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
 from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
+from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import Decoration, Filter, FilterType, RegistryType, Signatures
 
 
@@ -204,22 +205,11 @@ class FilterFile(FileModel):
         return decoration
 
 
-class TriggerFile(FileModel):
-    """What starts the rule's jobs."""
-
-    later_keys = frozenset({"cron"})
-    later_values: ClassVar = {"type": frozenset({"scheduled"})}
-
-    type: Literal["event_based", "push", "manual"] = Field(
-        description="event_based (also written: push) follows the source's notifications; manual waits for a command."
-    )
-
-
 class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
     later_keys = frozenset(
-        {"sweep_interval", "backfill", "conflict", "keys", "platforms"}
+        {"sweep_interval", "conflict", "keys", "platforms"}
         | {"platforms_rewrite", "poll", "retention", "mode"}
     )
     later_values: ClassVar = {"signatures": frozenset({"require"})}
@@ -233,6 +223,10 @@ class RuleFile(FileModel):
         ]
     ] = Field(min_length=1, description="The registries to copy to, by name or with a namespace.")
     trigger: TriggerFile = Field(default=TriggerFile(type="event_based"))
+    backfill: bool = Field(
+        default=False,
+        description="Whether what the source has already is copied when the rule or a destination of it is new.",
+    )
     filters: list[FilterFile] = Field(
         default=[], description="Conditions; without any, everything is copied."
     )
@@ -253,3 +247,13 @@ class RuleFile(FileModel):
         default=True, description="Whether a tag that differs at the destination is moved."
     )
     enabled: bool = Field(default=True, description="false keeps the rule but does not follow it.")
+
+    @field_validator("backfill")
+    @classmethod
+    def _follows_events(cls, backfill: bool, info: ValidationInfo) -> bool:
+        trigger = info.data.get("trigger")
+        if backfill and isinstance(trigger, TriggerFile) and trigger.type in {"scheduled", "manual"}:
+            raise ValueError(
+                f"is for event-based rules; a {trigger.type} one copies what is there when it runs"
+            )
+        return backfill

@@ -5,27 +5,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from replicator.oci import Repository
-from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile, TriggerFile
+from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile
 from replicator.rulefiles.mapping import FileModel, Name
+from replicator.rulefiles.trigger import TriggerFile
 
 
 def _namespace(text: str) -> str:
     # Harbor writes "" for "keep the name".
     return Repository(text) if text else ""
-
-
-class TriggerSettings(FileModel):
-    """What Harbor writes beside a trigger's type."""
-
-    cron: str = Field(
-        default="", max_length=0, description="A schedule; Harbor writes an empty one for other triggers."
-    )
-
-
-class PolicyTrigger(TriggerFile):
-    """What starts the policy's jobs."""
-
-    trigger_settings: TriggerSettings | None = None
 
 
 class PolicyFile(FileModel):
@@ -43,7 +30,7 @@ class PolicyFile(FileModel):
     dest_namespace_replace_count: Annotated[int, Field(ge=-1, le=127)] = Field(
         default=-1, description="How many components dest_namespace replaces; -1 keeps the last one alone."
     )
-    trigger: PolicyTrigger = Field(default=PolicyTrigger(type="event_based"))
+    trigger: TriggerFile = Field(default=TriggerFile(type="event_based"))
     filters: list[FilterFile] = Field(
         default=[], description="Conditions; without any, everything is copied."
     )

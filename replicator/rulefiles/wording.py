@@ -27,7 +27,6 @@ _WORDS: dict[str, Callable[[_Details], str]] = {
     "less_than_equal": lambda about: f"must be at most {about['le']}",
     "string_too_short": lambda _: "must not be empty",
     "too_short": lambda _: "must not be empty",
-    "string_too_long": lambda _: "is not supported yet: leave it empty",
 }
 
 

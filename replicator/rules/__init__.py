@@ -8,7 +8,7 @@ from replicator.rules.matching import needs_labels, takes_manifest, takes_name, 
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
 from replicator.rules.rule import Destination, Rule, RuleSet, Signatures, TriggerType
-from replicator.rules.schedule import Schedule, is_due
+from replicator.rules.schedule import Schedule, check_cron, check_timezone, is_due
 
 __all__ = [
     "TLS",
@@ -30,7 +30,9 @@ __all__ = [
     "TriggerType",
     "Verdict",
     "Webhook",
+    "check_cron",
     "check_glob",
+    "check_timezone",
     "collisions",
     "destination_repository",
     "explain",

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from replicator.rules.filters import Filter
 from replicator.rules.registries import Registry
+from replicator.rules.schedule import Schedule
 
 
 class TriggerType(StrEnum):
@@ -44,6 +45,10 @@ class Rule:
     source: str
     destinations: tuple[Destination, ...]
     trigger: TriggerType = TriggerType.EVENT_BASED
+    schedule: Schedule | None = None
+    """When it runs, if its trigger is `scheduled`."""
+    backfill: bool = False
+    """Whether a new rule or destination begins with what the source has already."""
     filters: tuple[Filter, ...] = ()
     signatures: Signatures = Signatures.FOLLOW
     deletion: bool = False

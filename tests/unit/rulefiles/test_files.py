@@ -119,7 +119,7 @@ def test_durations(tmp_path: Path, text: str, length_s: float) -> None:
         ({"trigger": "§event_based"}, "trigger: must be a mapping of keys to values"),
         (
             {"trigger": "{type: §pushed}"},
-            "trigger type: 'pushed' is not one of event_based, push, manual (did you mean 'push'?)",
+            "trigger type: 'pushed' is not one of event_based, push, scheduled, manual (did you mean 'push'?)",
         ),
         ({"filters": "§{type: name}"}, "filters: must be a list"),
         (
@@ -178,7 +178,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
     "key",
     [
         "sweep_interval",
-        "backfill",
         "conflict",
         "keys",
         "platforms",
@@ -196,8 +195,6 @@ def test_a_rule_key_of_a_later_version_is_refused_as_such(tmp_path: Path, key: s
     ("more", "expected"),
     [
         ({"signatures": "§require"}, "signatures: require is not supported yet"),
-        ({"trigger": '{type: §scheduled, cron: "0 0 * * *"}'}, "trigger type: scheduled is not supported yet"),
-        ({"trigger": '{type: push, §cron: "0 0 * * *"}'}, "cron is not supported yet"),
     ],
 )  # fmt: skip
 def test_a_rule_value_of_a_later_version_is_refused_as_such(

@@ -184,9 +184,8 @@ def test_a_policy_may_say_everything(tmp_path: Path) -> None:
     [
         ({"§speed": "-1"}, "speed is not supported yet"),
         ({"§copy_by_chunk": "true"}, "copy_by_chunk is not supported yet"),
-        ({"trigger": "{type: §scheduled, trigger_settings: {cron: x}}"},
-            "trigger type: scheduled is not supported yet"),
-        ({"trigger": '{type: push, trigger_settings: {cron: §"0 0"}}'}, "cron: is not supported yet: leave it empty"),
+        ({"trigger": "§{type: scheduled}"},
+            'trigger: a scheduled trigger needs a cron, such as "30 2 * * *"'),
         ({"§filter": "[]"}, "unknown key 'filter' (did you mean 'filters'?)"),
         ({"deletion": "true", "replicate_deletion": "§false"},
             "replicate_deletion: deletion and replicate_deletion contradict each other"),
