@@ -88,5 +88,5 @@ def _jobs_of_copies(event: Event, rules: RuleSet, ledger: Ledger) -> Iterator[Jo
             continue
         for copied in ledger.fleet.copies(there.registry, target).values():
             is_meant = event.digest in (None, copied.digest, copied.intent)
-            if is_meant and (copied.rule, copied.repository) == (rule.name, event.repository):
+            if is_meant and copied.rule in rule.names and copied.repository == event.repository:
                 yield Job(rule.name, there.registry, event.repository, copied.reference)

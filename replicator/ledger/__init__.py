@@ -8,7 +8,7 @@ from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
-from replicator.ledger.view import DeadLetter, JobView, Lane, State, View
+from replicator.ledger.view import DeadLetter, JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
 
 __all__ = [
@@ -30,5 +30,6 @@ __all__ = [
     "Work",
     "connect",
     "connect_async",
+    "lanes_of",
     "record",
 ]

@@ -4,7 +4,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -240,13 +240,15 @@ class Fleet:
             _, left_ms = pipe.execute()
         return _ABSENCE_TTL_S - int(left_ms) / 1000
 
-    def spend_deletion(self, rule: str, destination: str, mark: str, *, cap: int) -> bool:
+    def spend_deletion(self, names: Sequence[str], destination: str, mark: str, *, cap: int) -> bool:
         """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent.
 
-        `mark` names the deletion, so that all tries of it together take one.
+        `names` are the rule's, the current one first: what was spent under a former one is spent. `mark` names the
+        deletion, so that all tries of it together take one.
         """
+        keys = [f"{PREFIX}deletions:{name}|{destination}" for name in names]
         with answering():
-            return bool(self._spend_deletion(f"{PREFIX}deletions:{rule}|{destination}", cap, mark))
+            return bool(self._spend_deletion(cap, mark, *keys))
 
     def log_deletion(
         self,

@@ -11,6 +11,7 @@ from replicator.jobs import Job
 from replicator.ledger.connect import PREFIX, answering, raw
 from replicator.ledger.inbox import DEAD
 from replicator.oci import Digest, Reference, Repository
+from replicator.rules import RuleSet
 
 _HISTORY = 3000
 """More than the history ever holds: Redis trims it to about 2000."""
@@ -172,8 +173,28 @@ class View:
         return [_done_view(fields) for _, fields in entries]
 
 
+def lanes_of(view: View, rules: RuleSet) -> dict[tuple[str, str], Lane]:
+    """The lane of every enabled rule at each of its destinations, with what is open under its former names."""
+    found = view.lanes([(name, there.registry) for rule, there in rules.lanes for name in rule.names])
+    return {
+        (rule.name, there.registry): _together([found[name, there.registry] for name in rule.names])
+        for rule, there in rules.lanes
+    }
+
+
 def _lane(jobs: int, parked: int, blocked: int, oldest: list[tuple[str, float]]) -> Lane:
     return Lane(jobs - parked - blocked, parked, blocked, float(oldest[0][1]) if oldest else None)
+
+
+def _together(lanes: list[Lane]) -> Lane:
+    return Lane(
+        pending=sum(lane.pending for lane in lanes),
+        failed=sum(lane.failed for lane in lanes),
+        blocked=sum(lane.blocked for lane in lanes),
+        oldest_since=min(
+            (lane.oldest_since for lane in lanes if lane.oldest_since is not None), default=None
+        ),
+    )
 
 
 def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, now: float) -> JobView:

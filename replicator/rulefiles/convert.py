@@ -48,6 +48,12 @@ class Entry:
     document: Document
     path: Path
 
+    @property
+    def place(self) -> str:
+        """File and line, for messages about other entries."""
+        found = self.problem("", of_key=True)
+        return f"{found.file}:{found.line}"
+
     def problem(self, message: str, *path: str | int, of_key: bool = False) -> Problem:
         """A problem at the place that `path` leads to from here."""
         return self.document.problem((*self.path, *path), message, of_key=of_key)
@@ -129,6 +135,7 @@ def rule(read: RuleFile) -> Rule:
         delete_cap=read.delete_cap,
         override=read.override,
         enabled=read.enabled,
+        was=(read.was,) if isinstance(read.was, str) else tuple(read.was),
     )
 
 

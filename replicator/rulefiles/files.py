@@ -22,7 +22,7 @@ from replicator.oci import Repository
 from replicator.rulefiles import grammar
 from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
 from replicator.rulefiles.trigger import TriggerFile
-from replicator.rules import Decoration, Filter, FilterType, RegistryType, Signatures
+from replicator.rules import PROMOTE, Decoration, Filter, FilterType, RegistryType, Signatures
 
 
 def _namespace(text: str) -> str:
@@ -205,6 +205,18 @@ class FilterFile(FileModel):
         return decoration
 
 
+def _rule_name(text: str) -> str:
+    if text == PROMOTE:
+        raise ValueError(f"{PROMOTE!r} is taken: what is promoted by command is kept under it")
+    return text
+
+
+RuleName = Annotated[Name, AfterValidator(_rule_name), Field(json_schema_extra={"not": {"const": PROMOTE}})]
+RuleNames = Annotated[
+    Annotated[RuleName, Tag("#text")] | Annotated[list[RuleName], Tag("#list")], Discriminator(text_or_list)
+]
+
+
 class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
@@ -214,7 +226,11 @@ class RuleFile(FileModel):
     )
     later_values: ClassVar = {"signatures": frozenset({"require"})}
 
-    name: Name = Field(description="The rule's name, unique in all files.")
+    name: RuleName = Field(description="The rule's name, unique in all files.")
+    was: RuleNames = Field(
+        default=[],
+        description="The name that the rule had before, or all of them: what it copied stays its own.",
+    )
     source: str = Field(description="The name of the registry to copy from.")
     destinations: list[
         Annotated[

@@ -87,7 +87,7 @@ def _take_registries(gathered: Gathered, document: Document, secrets: Secrets) -
         name = str(entry.path[-1])
         read = _sound(RegistryFile, value) or _salvaged(RegistryFile, value, _REGISTRY_STAND_INS)
         if name in gathered.registries:
-            place = _place(gathered.registries[name][1])
+            place = gathered.registries[name][1].place
             gathered.problems.append(
                 entry.problem(f"the registry {name} is already defined at {place}", of_key=True)
             )
@@ -124,14 +124,14 @@ def _add_inline(gathered: Gathered, read: RegistryFile, entry: Entry, secrets: S
     known, where = gathered.registries.setdefault(name, (registry, entry))
     if known != registry:
         message = (
-            f"the registry {name} is described differently at {_place(where)}; describe it once in registries"
+            f"the registry {name} is described differently at {where.place}; describe it once in registries"
         )
         gathered.problems.append(entry.problem(message))
 
 
 def _add_rule(gathered: Gathered, rule: Rule, entry: Entry) -> None:
     if rule.name in gathered.rules:
-        place = _place(gathered.rules[rule.name][1])
+        place = gathered.rules[rule.name][1].place
         gathered.problems.append(entry.problem(f"the rule {rule.name} is already defined at {place}", "name"))
     else:
         gathered.rules[rule.name] = rule, entry
@@ -171,8 +171,3 @@ def _sound_items(model: type[M], kept: Mapping[str, object], key: str, found: li
     spare = kept.get(key)
     other = spare[0] if isinstance(spare, list) else None
     return [item if _sound(model, {**kept, key: [item]}) else other for item in found]
-
-
-def _place(entry: Entry) -> str:
-    found = entry.problem("", of_key=True)
-    return f"{found.file}:{found.line}"

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from replicator.oci import Repository
-from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile
+from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile, RuleName
 from replicator.rulefiles.mapping import FileModel, Name
 from replicator.rulefiles.trigger import TriggerFile
 
@@ -20,7 +20,7 @@ class PolicyFile(FileModel):
 
     later_keys = frozenset({"speed", "copy_by_chunk", "single_active_replication"})
 
-    name: Name = Field(description="The rule's name, unique in all files.")
+    name: RuleName = Field(description="The rule's name, unique in all files.")
     description: str = Field(default="", description="For people.")
     src_registry: RegistryFile = Field(description="The registry to copy from; its name is its host.")
     dest_registry: RegistryFile = Field(description="The registry to copy to; its name is its host.")

@@ -31,6 +31,7 @@ def mistakes(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
     for rule, entry in gathered.rules.values():
         yield from _source_mistakes(gathered, rule, entry)
         yield from _destination_mistakes(gathered, rule, entry)
+    yield from _former_name_mistakes(gathered)
     # What stands in for a mistake proves nothing.
     whole = tuple(rule for rule in rules.rules if rule.name not in gathered.partial)
     for collision in collisions(replace(rules, rules=whole)):
@@ -72,6 +73,21 @@ def _destination_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Itera
         elif there.registry in seen:
             yield entry.problem(f"{there.registry} is already a destination of this rule", *place)
         seen.add(there.registry)
+
+
+def _former_name_mistakes(gathered: Gathered) -> Iterator[Problem]:
+    claimed: dict[str, Entry] = {}
+    for rule, entry in gathered.rules.values():
+        for index, name in enumerate(rule.was):
+            place = ("was", index)
+            if name == rule.name:
+                yield entry.problem(f"was: {name} is the rule's own name; a former one is another", *place)
+            elif name in gathered.rules:
+                now = gathered.rules[name][1].place
+                yield entry.problem(f"was: {name} is the name of another rule, at {now}", *place)
+            elif name in claimed:
+                yield entry.problem(f"was: the rule at {claimed[name].place} was {name} already", *place)
+            claimed.setdefault(name, entry)
 
 
 def _at_destination(gathered: Gathered, collision: Collision) -> Problem:

@@ -7,10 +7,11 @@ from replicator.rules.glob import check_glob, glob_match, missed_names
 from replicator.rules.matching import needs_labels, takes_manifest, takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
-from replicator.rules.rule import Destination, Rule, RuleSet, Signatures, TriggerType
+from replicator.rules.rule import PROMOTE, Destination, Rule, RuleSet, Signatures, TriggerType
 from replicator.rules.schedule import Schedule, check_cron, check_timezone, is_due
 
 __all__ = [
+    "PROMOTE",
     "TLS",
     "Collision",
     "Credential",

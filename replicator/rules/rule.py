@@ -8,6 +8,9 @@ from replicator.rules.filters import Filter
 from replicator.rules.registries import Registry
 from replicator.rules.schedule import Schedule
 
+PROMOTE = "promote"
+"""No rule has this name: what was promoted by command is kept under it."""
+
 
 class TriggerType(StrEnum):
     """What starts a rule's jobs."""
@@ -57,6 +60,13 @@ class Rule:
     """Deletions an hour and destination; more are blocked until a person approves."""
     override: bool = True
     enabled: bool = True
+    was: tuple[str, ...] = ()
+    """Names that it had before: what the ledger knows by them is still this rule's."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name and all former ones, the name first."""
+        return (self.name, *self.was)
 
     def destination(self, registry: str) -> Destination | None:
         """This rule's destination at `registry`, if it has one."""
@@ -73,8 +83,9 @@ class RuleSet:
     """A hash of the files that it was read from."""
 
     def rule(self, name: str) -> Rule | None:
-        """The rule of that name."""
-        return next((rule for rule in self.rules if rule.name == name), None)
+        """The rule of that name, or else the one that had it before."""
+        current = next((rule for rule in self.rules if rule.name == name), None)
+        return current or next((rule for rule in self.rules if name in rule.was), None)
 
     @property
     def lanes(self) -> tuple[tuple[Rule, Destination], ...]:

@@ -228,10 +228,10 @@ class Attempt:
 
     def _report(self, result: Result) -> None:
         claim, job = self.claim, self.claim.job
-        JOBS.labels(job.rule, job.destination, result.outcome).inc()
+        JOBS.labels(self.rule.name, job.destination, result.outcome).inc()
         waited_s = max(0.0, self.tools.ledger.view.now() - claim.since)
         if result.outcome in (Outcome.COPIED, Outcome.DELETED):
-            PROPAGATION_SECONDS.labels(job.rule, job.destination).observe(waited_s)
+            PROPAGATION_SECONDS.labels(self.rule.name, job.destination).observe(waited_s)
         log.log(
             logging.WARNING if result.outcome in (Outcome.FAILED, Outcome.BLOCKED) else logging.INFO,
             "job ended",

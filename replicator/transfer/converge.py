@@ -161,7 +161,7 @@ class Crossing:
         """
         job = self.route.job
         self.writer.lease.ask_for(
-            Job(job.rule, job.destination, job.repository, tag)
+            Job(self.route.rule.name, job.destination, job.repository, tag)
             for tag, digest in followers
             if isinstance(tag, Tag) and not self._is_still(tag, digest)
         )

@@ -115,7 +115,7 @@ def _spend(route: Route) -> None:
     rule, claim = route.rule, route.claim
     spent = f"rule {rule.name} has deleted {rule.delete_cap} references within an hour"
     mark = f"{claim.id}|{claim.since}"  # every try of one delete is the same deletion
-    if not route.fleet.spend_deletion(rule.name, route.job.destination, mark, cap=rule.delete_cap):
+    if not route.fleet.spend_deletion(rule.names, route.job.destination, mark, cap=rule.delete_cap):
         _unless_approved(route, spent)
 
 
@@ -183,7 +183,7 @@ def _below(route: Route, reference: Tag | Digest, depth: int) -> Iterator[Digest
 def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
     """Whether the other tag is ours as well, by the same rule, and gone at the source for as long."""
     record = route.fleet.copied(route.job.destination, route.target, tag)
-    if record is None or digest not in (record.digest, record.intent) or record.rule != route.rule.name:
+    if record is None or digest not in (record.digest, record.intent) or record.rule not in route.rule.names:
         return False
     if route.source.head_manifest(record.repository, record.reference):
         return False

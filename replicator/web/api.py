@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from pydantic import SecretStr
 
-from replicator.ledger import Ledger, State
+from replicator.ledger import Ledger, State, lanes_of
 from replicator.rulefiles import RuleBook
 from replicator.web.answers import (
     DeadLetterAnswer,
@@ -80,7 +80,7 @@ def _holder_of(token: SecretStr) -> Callable[[Request], None]:
 def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     """Where everything stands: also what `replicator status` prints."""
     current = rules.current
-    lanes = ledger.view.lanes([(rule.name, there.registry) for rule, there in current.lanes])
+    lanes = lanes_of(ledger.view, current)
     now = ledger.view.now()
     inbox = ledger.inbox("status")
     gone = ledger.fleet.unreachable(current.registries)

@@ -17,7 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from replicator.errors import ConfigError, TemporaryError
-from replicator.ledger import Lane, Ledger
+from replicator.ledger import Lane, Ledger, lanes_of
 from replicator.rulefiles import RuleBook
 from replicator.rules import Rule, RuleSet
 from replicator.telemetry import metrics_registry, render_metrics
@@ -51,7 +51,7 @@ class LedgerCollector(Collector):
             log.warning("gauges left out of a scrape", extra={"cause": str(exc)})
 
     def _lanes(self, rules: RuleSet) -> Iterator[Metric]:
-        lanes = self._ledger.view.lanes([(rule.name, there.registry) for rule, there in rules.lanes])
+        lanes = lanes_of(self._ledger.view, rules)
         now = self._ledger.view.now()
         found = [(rule, there.registry, lanes[rule.name, there.registry]) for rule, there in rules.lanes]
         yield _gauge(

@@ -1,13 +1,20 @@
--- SPEND_DELETION zset, cap, mark -> 1, or 0 if `cap` deletions were spent within the last hour. A mark is spent once.
+-- SPEND_DELETION cap, mark, zsets... -> 1, or 0 if `cap` deletions were spent within the last hour. A mark is spent once.
+--
+-- The first zset takes the deletion; the others are those of the rule's former names, and count as well.
 
 local HOUR = 3600
-redis.call('ZREMRANGEBYSCORE', ARGV[1], '-inf', stamp(now - HOUR))
-if redis.call('ZSCORE', ARGV[1], ARGV[3]) then
-  return 1
+local cap, mark = tonumber(ARGV[1]), ARGV[2]
+local spent = 0
+for at = 3, #ARGV do
+  redis.call('ZREMRANGEBYSCORE', ARGV[at], '-inf', stamp(now - HOUR))
+  if redis.call('ZSCORE', ARGV[at], mark) then
+    return 1
+  end
+  spent = spent + redis.call('ZCARD', ARGV[at])
 end
-if redis.call('ZCARD', ARGV[1]) >= tonumber(ARGV[2]) then
+if spent >= cap then
   return 0
 end
-redis.call('ZADD', ARGV[1], stamp(now), ARGV[3])
-redis.call('EXPIRE', ARGV[1], HOUR + 1)
+redis.call('ZADD', ARGV[3], stamp(now), mark)
+redis.call('EXPIRE', ARGV[3], HOUR + 1)
 return 1

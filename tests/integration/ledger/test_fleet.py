@@ -181,19 +181,31 @@ def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
 def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:
     with ThreadPoolExecutor(4) as pool:
         spent = list(
-            pool.map(lambda number: ledger.fleet.spend_deletion("prod", "us", f"m{number}", cap=3), range(12))
+            pool.map(
+                lambda number: ledger.fleet.spend_deletion(["prod"], "us", f"m{number}", cap=3), range(12)
+            )
         )
 
     assert spent.count(True) == 3
-    assert ledger.fleet.spend_deletion("prod", "ap", "m", cap=3)
-    assert not ledger.fleet.spend_deletion("prod", "ap", "other", cap=0)
+    assert ledger.fleet.spend_deletion(["prod"], "ap", "m", cap=3)
+    assert not ledger.fleet.spend_deletion(["prod"], "ap", "other", cap=0)
 
     redis = connect(server.url)
     first = redis.zrange("replicator:deletions:prod|us", 0, 0)[0]
     redis.zadd("replicator:deletions:prod|us", {first: ledger.view.now() - 3601})
-    assert ledger.fleet.spend_deletion("prod", "us", "next", cap=3)
-    assert not ledger.fleet.spend_deletion("prod", "us", "last", cap=3)
-    assert ledger.fleet.spend_deletion("prod", "us", "next", cap=3)  # the same deletion, tried again
+    assert ledger.fleet.spend_deletion(["prod"], "us", "next", cap=3)
+    assert not ledger.fleet.spend_deletion(["prod"], "us", "last", cap=3)
+    assert ledger.fleet.spend_deletion(["prod"], "us", "next", cap=3)  # the same deletion, tried again
+
+
+def test_what_was_spent_under_a_former_name_is_spent(ledger: Ledger) -> None:
+    fleet = ledger.fleet
+    assert fleet.spend_deletion(["old"], "us", "one", cap=2)
+
+    assert fleet.spend_deletion(["new", "old"], "us", "one", cap=1)  # the same deletion, tried again
+    assert fleet.spend_deletion(["new", "old"], "us", "two", cap=2)
+    assert not fleet.spend_deletion(["new", "old"], "us", "three", cap=2)
+    assert fleet.spend_deletion(["new"], "us", "three", cap=2)
 
 
 def test_a_deletion_is_logged_with_the_bytes_of_the_manifest(server: Server, ledger: Ledger) -> None:

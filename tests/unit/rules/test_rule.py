@@ -12,6 +12,15 @@ def test_rules_and_destinations_are_found_by_name() -> None:
     assert ONE.destination("sa") is None
 
 
+def test_a_rule_is_found_by_a_former_name_unless_another_has_it_now() -> None:
+    renamed = Rule("new", "eu", (Destination("us"),), was=("old", "older", "one"))
+    rules = RuleSet(rules=(renamed, ONE))
+
+    assert rules.rule("old") is rules.rule("older") is rules.rule("new") is renamed
+    assert rules.rule("one") is ONE
+    assert renamed.names == ("new", "old", "older", "one")
+
+
 def test_only_enabled_rules_have_lanes() -> None:
     assert RULES.lanes == ((ONE, Destination("us")), (ONE, Destination("ap")))
     assert RULES.destinations == ("ap", "us")
