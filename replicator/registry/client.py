@@ -7,10 +7,11 @@ import httpx
 
 from replicator.errors import Denied
 from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
-from replicator.registry import harbor, listings, manifests, uploads
+from replicator.registry import catalog, harbor, listings, manifests, uploads
 from replicator.registry.blobs import BlobReader, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
 from replicator.registry.failures import Topic, failure
+from replicator.registry.listings import Listing
 from replicator.registry.manifests import ManifestHead
 from replicator.registry.session import Call, Session
 from replicator.registry.uploads import Upload
@@ -36,6 +37,15 @@ class RegistryClient:
         """What `reference` is, or None where it is absent: a 404, and nothing else."""
         return manifests.head(self._session, repository, reference)
 
+    def digest_of(
+        self, repository: Repository, reference: Reference, *, known: Digest | None = None
+    ) -> Digest | None:
+        """The digest that `reference` holds, or None where it is absent: a 404, and nothing else.
+
+        One HEAD. With the digest that is `known` from before, a registry that can answers only that it is unchanged.
+        """
+        return manifests.digest_of(self._session, repository, reference, known=known)
+
     def get_manifest(self, repository: Repository, reference: Reference) -> Manifest | None:
         """The manifest, its digest checked, or None where it is absent."""
         return manifests.get(self._session, repository, reference)
@@ -60,6 +70,11 @@ class RegistryClient:
         """True if `repository` holds the blob at its size."""
         return has_blob(self._session, repository, descriptor)
 
+    def missing_blobs(self, repository: Repository, descriptors: Iterable[Descriptor]) -> list[Descriptor]:
+        """Those that `repository` does not hold at their size, one HEAD each. Foreign layers are nobody's to hold."""
+        wanted = [item for item in dict.fromkeys(descriptors) if not item.is_foreign]
+        return [item for item in wanted if not has_blob(self._session, repository, item)]
+
     def start_upload(
         self, repository: Repository, digest: Digest, *, mount_from: Repository | None = None
     ) -> Upload | None:
@@ -79,6 +94,25 @@ class RegistryClient:
         """The pieces of a blob, 64 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
         with BlobReader(self._session, repository, descriptor).open() as verified:
             yield verified
+
+    def repositories(self, *, last: str = "") -> Iterator[Repository]:
+        """The registry's repositories that we may see, after `last`, each once.
+
+        A page is read when the one before it is used up, and raises then: a listing that ends was whole. Raises
+        Unsupported at the start where the registry does not list its repositories, or not to us.
+        """
+        if self._type is RegistryType.HARBOR:
+            return harbor.repositories(self._session, last=last)
+        return catalog.repositories(self._session, last=last)
+
+    def listing(self, repository: Repository) -> Listing | None:
+        """Every tag of `repository` with its digest, or with None where the listing does not tell that.
+
+        None where the repository is absent. Costs one request for each page of the listing.
+        """
+        if self._type is RegistryType.HARBOR:
+            return harbor.listing(self._session, repository)
+        return listings.listing(self._session, repository)
 
     def tags(self, repository: Repository) -> list[Tag] | None:
         """Every tag of `repository`; None where it is absent."""

@@ -1,13 +1,17 @@
-"""Lists the tags of a repository and the referrers of a manifest, page by page."""
+"""Lists the tags of a repository, with their digests where it tells them, and the referrers of a manifest."""
 
 import json
 from urllib.parse import quote
 
-from replicator.errors import Corrupt, PermanentError
+from replicator.errors import Corrupt
 from replicator.oci import OCI_INDEX, Descriptor, Digest, Repository, Tag, parse_manifest
 from replicator.registry.failures import Answer, Topic, failure
-from replicator.registry.pages import PAGE_BYTES, pages
+from replicator.registry.pages import PAGE_BYTES, names_of, pages
 from replicator.registry.session import Call, Session
+from replicator.rules.registries import RegistryType
+
+Listing = dict[Tag, Digest | None]
+"""The tags of a repository. None: the listing does not say which digest the tag holds."""
 
 _TAGS_A_PAGE = 1000
 _NO_REFERRERS_API = frozenset({400, 404, 405, 501})
@@ -15,9 +19,15 @@ _NO_REFERRERS_API = frozenset({400, 404, 405, 501})
 
 def tags(session: Session, repository: Repository) -> list[Tag] | None:
     """Every tag, each once, in the registry's order; None where the repository is absent."""
+    found = listing(session, repository)
+    return None if found is None else list(found)
+
+
+def listing(session: Session, repository: Repository) -> Listing | None:
+    """Every tag, and its digest if the registry's list of tags says so; None where the repository is absent."""
     topic = Topic("listing the tags of", session.name, repository)
     scopes = session.scopes(repository, "pull")
-    found: dict[Tag, None] = {}
+    found: Listing = {}
     query = f"n={_TAGS_A_PAGE}"
     while True:
         url = session.url(f"/v2/{repository}/tags/list", query)
@@ -27,28 +37,38 @@ def tags(session: Session, repository: Repository) -> list[Tag] | None:
                 return None
             if not answer.is_success:
                 raise failure(answer, topic)
-            page = _page_of(answer, topic)
-            found.update(dict.fromkeys(tag for text in page if (tag := _tag(text))))
+            page = names_of(answer, "tags", topic)
+            digests = _digests(answer.body) if session.kind is RegistryType.GAR else {}
+            found.update((tag, digests.get(tag)) for text in page if (tag := tag_of(text)))
         # A full page without a link may be all there is, or the work of a registry that sends no links (1.0.1).
         if len(page) < _TAGS_A_PAGE or len(found) == known:
-            return list(found)
+            return found
         query = f"n={_TAGS_A_PAGE}&last={quote(page[-1], safe='')}"
 
 
-def _page_of(answer: Answer, topic: Topic) -> list[str]:
-    try:
-        listed = json.loads(answer.body)["tags"] or []
-        return [text for text in listed if isinstance(text, str)]
-    except (ValueError, RecursionError, KeyError, TypeError) as exc:
-        raise PermanentError(f"{topic}: the answer is no list of tags") from exc
-
-
-def _tag(text: str) -> Tag | None:
-    # Nexus and Artifactory list empty names and digests among the tags.
+def tag_of(text: str) -> Tag | None:
+    """The tag of that name, or None: Nexus and Artifactory list empty names and digests among the tags."""
     try:
         return Tag(text)
     except ValueError:
         return None
+
+
+def note(found: Listing, tag: Tag, digest: Digest) -> None:
+    """Adds what a listing says of `tag`. Where it says two things, because the tag moved meanwhile, it says nothing."""
+    found[tag] = digest if found.get(tag, digest) == digest else None
+
+
+def _digests(body: bytes) -> Listing:
+    # Google's `manifest` beside `tags`: by digest what it knows of each, its tags among that.
+    found: Listing = {}
+    try:
+        for text, facts in json.loads(body)["manifest"].items():
+            for name in facts.get("tag") or ():
+                note(found, Tag(name), Digest(text))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return found
 
 
 def referrers(session: Session, repository: Repository, digest: Digest) -> list[Descriptor] | None:

@@ -31,6 +31,7 @@ from replicator.registry.session import Call, Session
 # One header that names them all: some registries read only the first header, and convert what is not named (OCI 1.1,
 # "Pulling manifests").
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
+_NO_HEAD = frozenset({405, 501})
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
 _IMMUTABLE = frozenset({"TAG_INVALID", "TAG_IMMUTABLE"})
 # Some registries show a write a little later than they acknowledge it.
@@ -56,10 +57,36 @@ def head(session: Session, repository: Repository, reference: Reference) -> Mani
         found = _head_of(answer, reference, call.topic)
         if found:
             return found
-    elif answer.status not in {405, 501}:
+    elif answer.status not in _NO_HEAD:
         raise failure(answer, call.topic)
     manifest = get(session, repository, reference)
     return ManifestHead(manifest.digest, manifest.media_type, len(manifest.raw)) if manifest else None
+
+
+def digest_of(
+    session: Session, repository: Repository, reference: Reference, *, known: Digest | None = None
+) -> Digest | None:
+    """The digest that `reference` holds, or None where it is absent.
+
+    A registry that can is asked only whether that is still `known`: it answers 304 and takes it for no pull.
+    """
+    call = _call(session, "HEAD", repository, reference, doing="looking at")
+    if known:
+        call = replace(call, headers={**_ACCEPT, "If-None-Match": f'"{known}"'})
+    answer = session.send(call)
+    if answer.status == 404:
+        return None
+    said = _digest_of(answer)
+    if known and answer.status == 304:
+        if said and said != known:
+            raise Corrupt(f"{call.topic}: the registry says that {known} is unchanged and that it is {said}")
+        return _agreed(known, reference, call.topic)
+    if answer.is_success and said:
+        return _agreed(said, reference, call.topic)
+    if not answer.is_success and answer.status not in _NO_HEAD:
+        raise failure(answer, call.topic)
+    manifest = get(session, repository, reference)
+    return manifest.digest if manifest else None
 
 
 def _head_of(answer: Answer, reference: Reference, topic: Topic) -> ManifestHead | None:
@@ -68,11 +95,16 @@ def _head_of(answer: Answer, reference: Reference, topic: Topic) -> ManifestHead
     length = answer.headers.get("content-length", "")
     if not said or not media_type or not (length.isascii() and length.isdigit()):
         return None
-    if isinstance(reference, Digest):
-        if said.algorithm == reference.algorithm and said != reference:
-            raise Corrupt(f"{topic}: the registry says it is {said}")
-        said = reference
-    return ManifestHead(said, media_type, int(length[:18]))
+    return ManifestHead(_agreed(said, reference, topic), media_type, int(length[:18]))
+
+
+def _agreed(said: Digest, reference: Reference, topic: Topic) -> Digest:
+    """What the registry says, unless it was asked about a digest: then that one, with which it must not disagree."""
+    if not isinstance(reference, Digest):
+        return said
+    if said.algorithm == reference.algorithm and said != reference:
+        raise Corrupt(f"{topic}: the registry says it is {said}")
+    return reference
 
 
 def get(session: Session, repository: Repository, reference: Reference) -> Manifest | None:

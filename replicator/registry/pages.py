@@ -3,6 +3,7 @@
 The next page must be at the registry's own origin, must not have been read before, and there is an end to patience.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -42,6 +43,15 @@ def pages(session: Session, call: Call) -> Iterator[Answer]:
         if not answer.is_success:
             raise failure(answer, call.topic)
         yield answer
+
+
+def names_of(answer: Answer, kind: str, topic: Topic) -> list[str]:
+    """The names that a page lists under the key `kind`. Raises PermanentError for an answer in another form."""
+    try:
+        listed = json.loads(answer.body)[kind] or []
+        return [text for text in listed if isinstance(text, str)]
+    except (ValueError, RecursionError, KeyError, TypeError) as exc:
+        raise PermanentError(f"{topic}: the answer is no list of {kind}") from exc
 
 
 def next_page(session: Session, answer: Answer, topic: Topic) -> httpx.URL | None:

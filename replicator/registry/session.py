@@ -51,7 +51,7 @@ class Session:
 
     def __init__(self, exchange: Exchange) -> None:
         self.name = exchange.registry.name
-        self._kind = exchange.registry.type
+        self.kind = exchange.registry.type
         self._exchange = exchange
         self._login = Login(exchange)
 
@@ -75,10 +75,10 @@ class Session:
 
     def scopes(self, repository: Repository, actions: str) -> Scopes:
         """The token scopes for `actions` (`pull`, `pull,push` or `delete`) in `repository`."""
-        if self._kind is RegistryType.ECR_PUBLIC:
+        if self.kind is RegistryType.ECR_PUBLIC:
             return ("aws",)
         if actions == "delete":
-            actions = _DELETE_ACTIONS.get(self._kind, "delete,pull")
+            actions = _DELETE_ACTIONS.get(self.kind, "delete,pull")
         return (f"repository:{repository}:{actions}",)
 
     def send(self, call: Call) -> Answer:

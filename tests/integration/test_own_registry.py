@@ -109,9 +109,10 @@ def test_the_tag_answers_304_for_what_the_client_has(client: RawClient, reposito
     images.push(client, repository, "v1", pushed)
 
     headers = {**images.ACCEPT, "If-None-Match": f'"{pushed.digest}"'}
-    answer = client.call("GET", f"/v2/{repository}/manifests/v1", headers=headers)
+    for method in ("GET", "HEAD"):
+        answer = client.call(method, f"/v2/{repository}/manifests/v1", headers=headers)
 
-    assert (answer.status, answer.body) == (304, b"")
+        assert (answer.status, answer.body) == (304, b"")
 
 
 def test_a_tag_moves(client: RawClient, repository: str) -> None:

@@ -23,7 +23,15 @@ from replicator.errors import (
     Unavailable,
     Unsupported,
 )
-from replicator.oci import OCI_MANIFEST, Descriptor, Digest, Manifest, Repository, Tag, parse_manifest
+from replicator.oci import (
+    OCI_MANIFEST,
+    Descriptor,
+    Digest,
+    Manifest,
+    Repository,
+    Tag,
+    parse_manifest,
+)
 from replicator.registry import RegistryClient, connect
 from replicator.rules.registries import TLS, Credential, Registry, RegistryType
 from tests.fakes import images
@@ -176,6 +184,60 @@ def test_tags_are_listed(client: RegistryClient, repository: Repository) -> None
         push(client, repository, Tag(name), images.image([name.encode()]))
 
     assert set(client.tags(repository) or ()) == {"v1", "v2", "V3"}
+
+
+def test_a_listing_tells_every_tag(client: RegistryClient, repository: Repository) -> None:
+    assert client.listing(repository) is None
+    push(client, repository, V1, images.image([b"listed"]))
+
+    assert client.listing(repository) == {V1: None}
+
+
+def test_repositories_are_listed_page_by_page(client: RegistryClient, repository: Repository) -> None:
+    expected = [Repository(f"{repository}/r{number:04}") for number in range(1005)]
+    image = images.image([])
+    manifest = parse_manifest(image.raw, image.media_type)
+    for content in image.blobs.values():
+        upload(client, repository, content)
+    for name in expected:
+        for digest in image.blobs:
+            assert client.start_upload(name, digest, mount_from=repository) is None
+        client.put_manifest(name, V1, manifest)
+
+    found = list(client.repositories())
+
+    assert [name for name in found if name.startswith(f"{repository}/")] == expected
+    assert next(client.repositories(last=expected[-2])) == expected[-1]
+
+
+def test_a_digest_is_told_and_may_be_unchanged(client: RegistryClient, repository: Repository) -> None:
+    first = push(client, repository, V1, images.image([b"first"]))
+
+    assert client.digest_of(repository, V1) == first.digest
+    assert client.digest_of(repository, V1, known=first.digest) == first.digest
+    assert client.digest_of(repository, first.digest, known=first.digest) == first.digest
+
+    second = push(client, repository, V1, images.image([b"second"]))
+
+    assert client.digest_of(repository, V1, known=first.digest) == second.digest
+    assert client.digest_of(repository, Tag("v2"), known=first.digest) is None
+
+
+def test_an_unchanged_tag_is_answered_304(place: Registry, repository: Repository) -> None:
+    seen: list[tuple[str, int]] = []
+    client = connect(place, observe=lambda _, method, status, __: seen.append((method, status)))
+    manifest = push(client, repository, V1, images.image([b"unchanged"]))
+
+    client.digest_of(repository, V1, known=manifest.digest)
+
+    assert seen[-1] == ("HEAD", 304)
+    client.close()
+
+
+def test_missing_blobs_are_told(client: RegistryClient, repository: Repository) -> None:
+    there, absent = upload(client, repository, b"there"), blob(b"nobody has this")
+
+    assert client.missing_blobs(repository, [there, absent]) == [absent]
 
 
 def test_a_deleted_manifest_is_gone(client: RegistryClient, repository: Repository) -> None:

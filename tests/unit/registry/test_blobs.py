@@ -193,3 +193,31 @@ def test_a_redirected_head_counts() -> None:
 def test_a_refused_head_is_no_absence() -> None:
     with pytest.raises(Denied):
         client_of(Script({f"HEAD {PATH}": httpx.Response(403)})).has_blob(API, BLOB)
+
+
+def test_missing_blobs_are_those_that_are_absent_or_of_another_size() -> None:
+    there, short, absent = blob(b"there"), blob(b"short"), blob(b"absent")
+    foreign = Descriptor(
+        "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
+        Digest.of(b"windows"),
+        7,
+        urls=("https://mcr.example.com/windows",),
+    )
+    script = Script(
+        {
+            f"HEAD /v2/payments/api/blobs/{there.digest}": httpx.Response(
+                200, headers={"Content-Length": "5"}
+            ),
+            f"HEAD /v2/payments/api/blobs/{short.digest}": httpx.Response(
+                200, headers={"Content-Length": "4"}
+            ),
+        }
+    )
+
+    assert client_of(script).missing_blobs(API, [there, foreign, short, absent, there]) == [short, absent]
+    assert len(script.log) == 3
+
+
+def test_a_refusal_is_no_missing_blob() -> None:
+    with pytest.raises(Denied):
+        client_of(Script({f"HEAD {PATH}": httpx.Response(403)})).missing_blobs(API, [BLOB])

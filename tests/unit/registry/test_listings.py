@@ -5,7 +5,8 @@ import pytest
 
 from replicator.errors import Corrupt, Denied, PermanentError, TemporaryError, Unavailable
 from replicator.oci import OCI_INDEX, Descriptor, Digest, index_of
-from tests.unit.registry.scripted import API, HOST, MANIFEST, Answer, Script, client_of, refusal
+from replicator.rules.registries import RegistryType
+from tests.unit.registry.scripted import API, HOST, MANIFEST, Answer, Script, client_of, refusal, registry
 
 TAGS = "/v2/payments/api/tags/list"
 REFERRERS = f"/v2/payments/api/referrers/{MANIFEST.digest}"
@@ -90,6 +91,53 @@ def test_a_listing_that_cannot_be_had_whole_fails(answers: list[Answer], expecte
     with pytest.raises(expected, match="listing the tags of payments/api at eu"):
         client_of(script).tags(API)
     assert all(item.url.host == HOST for item in script.log)
+
+
+def googles(manifest: object) -> httpx.Response:
+    return httpx.Response(
+        200, json={"name": API, "tags": ["v1", "v2", "v3"], "manifest": manifest, "child": []}
+    )
+
+
+def test_google_lists_digests_with_the_tags() -> None:
+    manifest = {
+        MANIFEST.digest: {"tag": ["v1", "v2"], "mediaType": "x", "timeUploadedMs": "1"},
+        SBOM.digest: {"tag": []},
+        SIGNATURE.digest: {},
+    }
+    script = Script({f"GET {TAGS}": googles(manifest)})
+
+    found = client_of(script, registry(kind=RegistryType.GAR)).listing(API)
+
+    assert found == {"v1": MANIFEST.digest, "v2": MANIFEST.digest, "v3": None}
+    assert len(script.log) == 1
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        None,
+        5,
+        {"md5:0": {"tag": ["v1"]}},
+        {MANIFEST.digest: {"tag": 5}},
+        {MANIFEST.digest: []},
+        {MANIFEST.digest: {"tag": [5]}},
+        {MANIFEST.digest: {"tag": ["v1"]}, SBOM.digest: {"tag": ["v1"]}},
+    ],
+)
+def test_a_digest_that_is_not_told_for_sure_is_not_told(manifest: object) -> None:
+    script = Script({f"GET {TAGS}": googles(manifest)})
+
+    found = client_of(script, registry(kind=RegistryType.GAR)).listing(API)
+
+    assert found == {"v1": None, "v2": None, "v3": None}
+
+
+def test_other_products_list_tags_alone() -> None:
+    script = Script({f"GET {TAGS}": googles({MANIFEST.digest: {"tag": ["v1"]}})})
+
+    assert client_of(script).listing(API) == {"v1": None, "v2": None, "v3": None}
+    assert client_of(Script({})).listing(API) is None
 
 
 def test_an_endless_listing_is_given_up() -> None:

@@ -131,6 +131,78 @@ def test_docker_schema_1_is_unsupported() -> None:
         client.get_manifest(API, V1)
 
 
+def test_the_digest_of_a_tag_takes_one_head() -> None:
+    said = {"Docker-Content-Digest": MANIFEST.digest}
+    script = Script({f"HEAD {PATH}": httpx.Response(200, headers=said)})
+
+    assert client_of(script).digest_of(API, V1) == MANIFEST.digest
+    assert script.lines == [f"HEAD {PATH}"]
+    assert "if-none-match" not in script.log[0].headers
+
+
+def test_a_known_digest_is_asked_for_and_may_be_unchanged() -> None:
+    script = Script({f"HEAD {PATH}": httpx.Response(304)})
+
+    assert client_of(script).digest_of(API, V1, known=MANIFEST.digest) == MANIFEST.digest
+    assert script.log[0].headers["if-none-match"] == f'"{MANIFEST.digest}"'
+    assert script.log[0].headers["accept"].startswith(OCI_INDEX)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (httpx.Response(304, headers=GOOD), MANIFEST.digest),
+        (httpx.Response(200, headers=GOOD | {"Docker-Content-Digest": OTHER}), OTHER),
+        (httpx.Response(404), None),
+    ],
+)
+def test_a_known_digest_is_only_a_hint(answer: httpx.Response, expected: Digest | None) -> None:
+    client = client_of(Script({f"HEAD {PATH}": answer}))
+
+    assert client.digest_of(API, V1, known=MANIFEST.digest) == expected
+
+
+@pytest.mark.parametrize("head", [httpx.Response(200), httpx.Response(405), httpx.Response(501)])
+def test_a_digest_that_no_head_tells_is_read(head: httpx.Response) -> None:
+    get = httpx.Response(200, headers={"Content-Type": OCI_MANIFEST}, content=RAW)
+    script = Script({f"HEAD {PATH}": head, f"GET {PATH}": get})
+
+    assert client_of(script).digest_of(API, V1, known=OTHER) == MANIFEST.digest
+    assert "if-none-match" not in script.log[1].headers
+    assert client_of(Script({f"HEAD {PATH}": head})).digest_of(API, V1) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (httpx.Response(304, headers={"Docker-Content-Digest": OTHER}), Corrupt),
+        (httpx.Response(401), Denied),
+        (httpx.Response(403), Denied),
+        (httpx.Response(429), RateLimited),
+        (httpx.Response(500), TemporaryError),
+        (httpx.Response(502), Unavailable),
+    ],
+)
+def test_a_digest_that_is_not_told_is_never_absent(answer: Answer, expected: type[Exception]) -> None:
+    client = client_of(Script({f"HEAD {PATH}": answer, f"GET {PATH}": answer}))
+
+    with pytest.raises(expected, match="looking at payments/api:v1 at eu"):
+        client.digest_of(API, V1, known=MANIFEST.digest)
+
+
+def test_an_unchanged_that_nobody_asked_for_is_an_error() -> None:
+    with pytest.raises(PermanentError, match=r"answered 304$"):
+        client_of(Script({f"HEAD {PATH}": httpx.Response(304, headers=GOOD)})).digest_of(API, V1)
+
+
+@pytest.mark.parametrize("answer", [httpx.Response(304), httpx.Response(200, headers=GOOD)])
+def test_a_digest_holds_itself_or_nothing(answer: httpx.Response) -> None:
+    with pytest.raises(Corrupt):
+        client_of(Script({f"HEAD /v2/payments/api/manifests/{OTHER}": answer})).digest_of(
+            API, OTHER, known=MANIFEST.digest
+        )
+
+
 def test_a_head_by_digest_that_names_another_is_corrupt() -> None:
     headers = GOOD | {"Docker-Content-Digest": OTHER}
     client = client_of(Script({f"HEAD {BY_DIGEST}": httpx.Response(200, headers=headers)}))
