@@ -8,6 +8,7 @@ from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
+from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.view import DeadLetter, JobView, Lane, State, View
 from replicator.ledger.work import Work
 
@@ -23,6 +24,9 @@ __all__ = [
     "Lane",
     "Ledger",
     "Notification",
+    "Pause",
+    "PauseKind",
+    "Pauses",
     "Refusal",
     "State",
     "Submission",

@@ -8,7 +8,7 @@ from typing import Any
 import redis
 
 from replicator.jobs import Job
-from replicator.ledger.connect import PREFIX, answering, raw
+from replicator.ledger.connect import HELD, PREFIX, answering, raw
 from replicator.ledger.inbox import DEAD
 from replicator.oci import Digest, Reference, Repository
 
@@ -62,6 +62,8 @@ class JobView:
     digest: Digest | None = None
     finished_at: float | None = None
     trace: str | None = None
+    is_urgent: bool = True
+    is_paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,16 +157,18 @@ class View:
     def _open(self, ids: Sequence[str]) -> list[JobView]:
         with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
+            pipe.hkeys(f"{PREFIX}paused")
             for job_id in ids:
                 pipe.hgetall(f"{PREFIX}job:{job_id}")
-            (seconds, micros), *hashes = pipe.execute()
+            (seconds, micros), paused, *hashes = pipe.execute()
             # One that ended meanwhile has no hash any more.
             open_ones = [(job_id, found) for job_id, found in zip(ids, hashes, strict=True) if found]
             for job_id, found in open_ones:
-                pipe.zscore(f"{PREFIX}due:{found['destination']}", job_id)
+                queue = f"{PREFIX}low:" if "low" in found else f"{PREFIX}due:"
+                pipe.zscore(queue + found["destination"], job_id)
             due: list[float | None] = pipe.execute()
-        now = seconds + micros / 1e6
-        return [_open_view(*item, due_at=at, now=now) for item, at in zip(open_ones, due, strict=True)]
+        moment = _Moment(seconds + micros / 1e6, frozenset(paused))
+        return [_open_view(*item, due_at=at, moment=moment) for item, at in zip(open_ones, due, strict=True)]
 
     def _done(self, limit: int) -> list[JobView]:
         with answering():
@@ -176,10 +180,19 @@ def _lane(jobs: int, parked: int, blocked: int, oldest: list[tuple[str, float]])
     return Lane(jobs - parked - blocked, parked, blocked, float(oldest[0][1]) if oldest else None)
 
 
-def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, now: float) -> JobView:
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    now: float
+    paused: frozenset[str]
+
+    def rests(self, job: Job) -> bool:
+        return not self.paused.isdisjoint((f"rule|{job.rule}", f"destination|{job.destination}"))
+
+
+def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, moment: _Moment) -> JobView:
     job = Job.from_key(found["key"])
     state = State(found.get("state", State.PENDING))
-    if float(found.get("lease_until", 0)) > now:
+    if float(found.get("lease_until", 0)) > moment.now:
         state = State.RUNNING
     return JobView(
         id=job_id,
@@ -190,9 +203,11 @@ def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, now:
         state=state,
         since=float(found["since"]),
         attempts=int(found.get("attempts", 0)),
-        due_at=due_at,
+        due_at=due_at if due_at is not None and due_at < HELD else None,
         reason=found.get("reason") or None,
         trace=found.get("trace") or None,
+        is_urgent="low" not in found,
+        is_paused=moment.rests(job),
     )
 
 
