@@ -5,16 +5,24 @@ Other packages see values and verbs; keys, scripts and the client's exceptions s
 
 from replicator.ledger.claim import Claim, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
+from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
+from replicator.ledger.pauses import Pause, PauseKind, Pauses
+from replicator.ledger.selection import Selection
+from replicator.ledger.survey import Capability, Copy, Survey
 from replicator.ledger.view import DeadLetter, JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
 
 __all__ = [
+    "Capability",
     "Claim",
     "Copied",
+    "Copy",
     "DeadLetter",
+    "Deletion",
+    "Deletions",
     "Down",
     "Finish",
     "Fleet",
@@ -23,9 +31,14 @@ __all__ = [
     "Lane",
     "Ledger",
     "Notification",
+    "Pause",
+    "PauseKind",
+    "Pauses",
     "Refusal",
+    "Selection",
     "State",
     "Submission",
+    "Survey",
     "View",
     "Work",
     "connect",

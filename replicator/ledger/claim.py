@@ -16,7 +16,8 @@ class Submission:
 
     `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync). The
     job is due `delay_s` from now, or sooner if it was. `is_news` False repeats an event that was submitted before: the
-    source does not lag behind it any more, and a newer event's hint stays.
+    source does not lag behind it any more, and a newer event's hint stays. `is_urgent` False lets the job give way to
+    urgent ones (a resync, a backfill, a schedule, a sweep); an open job that is urgent stays so.
     """
 
     job: Job
@@ -26,6 +27,7 @@ class Submission:
     trace: str | None = None
     delay_s: float = 0.0
     is_news: bool = True
+    is_urgent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,7 @@ class Claim:
     trace: str | None = None
     approved: frozenset[str] = frozenset()
     locks: tuple[str, ...] = ()
+    is_urgent: bool = True
 
     def approves(self, reason: str) -> bool:
         """Whether a person read exactly this reason, and approved. It stands for nothing else."""
@@ -65,6 +68,7 @@ class Refusal(StrEnum):
     EARLY = "early"
     BUSY = "busy"
     PARKED = "parked"
+    PAUSED = "paused"
 
 
 class Finish(StrEnum):

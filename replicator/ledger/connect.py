@@ -13,6 +13,8 @@ from replicator.errors import LedgerUnavailable
 
 PREFIX = "replicator:"
 """Every key of ours begins so."""
+HELD = 1e11
+"""The due time of jobs whose rule is paused: as in `lua/prelude.lua`."""
 
 SOCKET_TIMEOUT_S = 5.0
 

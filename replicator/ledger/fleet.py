@@ -256,12 +256,14 @@ class Fleet:
         repository: Repository,
         reference: Reference,
         *,
+        rule: str,
         digest: Digest,
         manifest_raw: bytes,
         media_type: str,
     ) -> None:
-        """Keeps what is about to be deleted, so that it can be put back while its blobs live."""
+        """Keeps what `rule` is about to delete, so that it can be put back while its blobs live."""
         entry = {
+            "rule": rule,
             "destination": destination,
             "repository": repository,
             "reference": reference,

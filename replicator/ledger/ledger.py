@@ -5,10 +5,13 @@ from typing import Self
 import redis
 
 from replicator.ledger.connect import answering, connect
+from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
+from replicator.ledger.pauses import Pauses
 from replicator.ledger.scripts import Scripts
+from replicator.ledger.survey import Survey
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
 
@@ -21,6 +24,9 @@ class Ledger(Work):
     ) -> None:
         super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
         self.fleet = Fleet(client)
+        self.deletions = Deletions(client)
+        self.pauses = Pauses(client)
+        self.survey = Survey(client)
         self.view = View(client)
         self._revive = Scripts(client).script("revive")
 

@@ -1,20 +1,28 @@
 """What the ledger shows: lanes for the gauges, jobs and failures for people. It only reads."""
 
-from collections.abc import Iterable, Sequence
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 import redis
 
 from replicator.jobs import Job
-from replicator.ledger.connect import PREFIX, answering, raw
+from replicator.ledger.connect import HELD, PREFIX, answering, raw
 from replicator.ledger.inbox import DEAD
+from replicator.ledger.selection import EVERYTHING, Selection
+from replicator.ledger.streams import backwards
 from replicator.oci import Digest, Reference, Repository
 from replicator.rules import RuleSet
 
-_HISTORY = 3000
-"""More than the history ever holds: Redis trims it to about 2000."""
+_PAGE = 200
+_LETTERS = 20
+"""Each has a body of up to 64 KiB."""
+_SCANNED = 1000
+_ID_PREFIX = re.compile(r"[0-9a-f]{1,20}\Z")
 
 
 class State(StrEnum):
@@ -27,12 +35,14 @@ class State(StrEnum):
     DONE = "done"
 
 
-# The indexes of halted jobs that a listing of a state reads: to list them, or to leave them out.
-_HALTED = {
-    State.PENDING: ("parked", "blocked"),
-    State.PARKED: ("parked",),
-    State.BLOCKED: ("blocked",),
+_OPEN = frozenset({State.PENDING, State.RUNNING, State.PARKED, State.BLOCKED})
+_SHOWN_AS = {
+    None: _OPEN,
+    State.PENDING: frozenset({State.PENDING, State.RUNNING}),
+    State.PARKED: frozenset({State.PARKED}),
+    State.BLOCKED: frozenset({State.BLOCKED}),
 }
+"""The states of the jobs that a listing by state holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +73,13 @@ class JobView:
     digest: Digest | None = None
     finished_at: float | None = None
     trace: str | None = None
+    is_urgent: bool = True
+    is_paused: bool = False
+
+    @property
+    def job(self) -> Job:
+        """The job itself."""
+        return Job(self.rule, self.destination, self.repository, self.reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,74 +120,108 @@ class View:
             answers: list[Any] = pipe.execute()
         return {pair: _lane(*answers[4 * at : 4 * at + 4]) for at, pair in enumerate(wanted)}
 
-    def jobs(self, *, state: State | None = None, limit: int = 100) -> list[JobView]:
+    def jobs(
+        self, *, state: State | None = None, limit: int = 100, selection: Selection = EVERYTHING
+    ) -> list[JobView]:
         """Up to `limit` jobs: open ones by how long they have been so, or with DONE the latest done first.
 
         PENDING includes those that run; None means every open job.
         """
+        return list(islice(self.each(state=state, selection=selection), limit))
+
+    def each(self, *, state: State | None = None, selection: Selection = EVERYTHING) -> Iterator[JobView]:
+        """All of what `jobs` lists, read in portions: one that is moved meanwhile may be missed, or come twice."""
         if state is State.DONE:
-            return self._done(limit)
+            return (view for view in self._done() if selection.takes(view.job))
         if state is State.RUNNING:
             names = [f"inflight:{name}" for name in self._members("destinations")]
-            return [job for job in self._open(self._first(names)) if job.state is state][:limit]
-        lanes = self._members("lanes")
-        halted = self._first(
-            [f"{name}:{lane}" for lane in lanes for name in (_HALTED[state] if state else ())]
-        )
-        if state in (State.PARKED, State.BLOCKED):
-            return self._open(halted[:limit])
-        wanted = self._first([f"since:{lane}" for lane in lanes], limit + len(halted))
-        return self._open([job_id for job_id in wanted if job_id not in set(halted)][:limit])
+            states = frozenset({State.RUNNING})
+        else:
+            indexes = (state,) if state in (State.PARKED, State.BLOCKED) else ("since",)
+            names = self._names(indexes, selection)
+            states = _SHOWN_AS[state]
+        return (view for view in self._ranked(names) if view.state in states and selection.takes(view.job))
 
-    def failures(self, limit: int = 100) -> list[JobView]:
+    def failures(self, limit: int = 100, selection: Selection = EVERYTHING) -> list[JobView]:
         """Up to `limit` jobs that wait for a person, parked and blocked ones, the longest waiting first."""
-        lanes = self._members("lanes")
-        return self._open(
-            self._first([f"{name}:{lane}" for lane in lanes for name in _HALTED[State.PENDING]], limit)
-        )
+        found = self._ranked(self._names(("parked", "blocked"), selection))
+        return list(islice((view for view in found if selection.takes(view.job)), limit))
 
     def job_view(self, job_id: str) -> JobView | None:
         """The open job of that id, else the latest done one that is still in the history."""
         return next(iter(self._open([job_id])), None) or next(
-            (job for job in self._done(_HISTORY) if job.id == job_id), None
+            (job for job in self._done() if job.id == job_id), None
         )
+
+    def ids(self, prefix: str) -> list[str]:
+        """The ids of open jobs that begin so; if there are none, those of jobs in the history."""
+        if not _ID_PREFIX.match(prefix):
+            return []
+        found: set[str] = set()
+        for lane in self._members("lanes"):
+            with answering():
+                scan = self._redis.zscan_iter(f"{PREFIX}since:{lane}", match=f"{prefix}*", count=_SCANNED)
+                found.update(str(member) for member, _ in scan)
+        return sorted(found or {job.id for job in self._done() if job.id.startswith(prefix)})
+
+    def lane_names(self) -> list[tuple[str, str]]:
+        """Every rule with every destination that it ever had a job for."""
+        return [(rule, there) for rule, _, there in (lane.partition("|") for lane in self._members("lanes"))]
 
     def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
         """Up to `limit` notifications that nobody could read, the latest first."""
-        with answering():
-            entries: Any = self._redis.xrevrange(DEAD, count=limit)
-        return [_dead_letter(entry, fields) for entry, fields in entries]
+        return list(islice(self.each_dead_letter(), limit))
+
+    def each_dead_letter(self) -> Iterator[DeadLetter]:
+        """All notifications that nobody could read, the latest first, read in portions."""
+        return (_dead_letter(*entry) for entry in backwards(self._redis, DEAD, page=_LETTERS))
 
     def _members(self, name: str) -> list[str]:
         with answering():
             return sorted(str(member) for member in self._redis.smembers(PREFIX + name))
 
-    def _first(self, names: Sequence[str], limit: int = 0) -> list[str]:
-        """The members of these sorted sets with the lowest scores of all, `limit` of them or every one."""
+    def _names(self, indexes: Iterable[str], selection: Selection) -> list[str]:
+        lanes = [lane for lane in self.lane_names() if selection.takes_lane(*lane)]
+        return [f"{index}:{rule}|{there}" for rule, there in lanes for index in indexes]
+
+    def _ranked(self, names: Sequence[str]) -> Iterator[JobView]:
+        """The jobs in these sorted sets, the lowest scores of all first, read in portions."""
         with answering(), self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.zrange(PREFIX + name, 0, limit - 1, withscores=True)
-            scored = [(float(score), str(member)) for answer in pipe.execute() for member, score in answer]
-        return [member for _, member in sorted(scored)][: limit or None]
+                pipe.zrange(PREFIX + name, 0, _PAGE - 1, withscores=True)
+            firsts = pipe.execute()
+        merged = heapq.merge(*(self._from(name, first) for name, first in zip(names, firsts, strict=True)))
+        while portion := [job_id for _, job_id in islice(merged, _PAGE)]:
+            yield from self._open(portion)
+
+    def _from(self, name: str, page: Any) -> Iterator[tuple[float, str]]:
+        start = 0
+        while page:
+            yield from ((float(score), str(member)) for member, score in page)
+            start += _PAGE
+            if len(page) < _PAGE:
+                return
+            with answering():
+                page = self._redis.zrange(PREFIX + name, start, start + _PAGE - 1, withscores=True)
 
     def _open(self, ids: Sequence[str]) -> list[JobView]:
         with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
+            pipe.hkeys(f"{PREFIX}paused")
             for job_id in ids:
                 pipe.hgetall(f"{PREFIX}job:{job_id}")
-            (seconds, micros), *hashes = pipe.execute()
+            (seconds, micros), paused, *hashes = pipe.execute()
             # One that ended meanwhile has no hash any more.
             open_ones = [(job_id, found) for job_id, found in zip(ids, hashes, strict=True) if found]
             for job_id, found in open_ones:
-                pipe.zscore(f"{PREFIX}due:{found['destination']}", job_id)
+                queue = f"{PREFIX}low:" if "low" in found else f"{PREFIX}due:"
+                pipe.zscore(queue + found["destination"], job_id)
             due: list[float | None] = pipe.execute()
-        now = seconds + micros / 1e6
-        return [_open_view(*item, due_at=at, now=now) for item, at in zip(open_ones, due, strict=True)]
+        moment = _Moment(seconds + micros / 1e6, frozenset(paused))
+        return [_open_view(*item, due_at=at, moment=moment) for item, at in zip(open_ones, due, strict=True)]
 
-    def _done(self, limit: int) -> list[JobView]:
-        with answering():
-            entries: Any = self._redis.xrevrange(f"{PREFIX}history", count=limit)
-        return [_done_view(fields) for _, fields in entries]
+    def _done(self) -> Iterator[JobView]:
+        return (_done_view(fields) for _, fields in backwards(self._redis, f"{PREFIX}history", page=_PAGE))
 
 
 def lanes_of(view: View, rules: RuleSet) -> dict[tuple[str, str], Lane]:
@@ -197,10 +248,19 @@ def _together(lanes: list[Lane]) -> Lane:
     )
 
 
-def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, now: float) -> JobView:
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    now: float
+    paused: frozenset[str]
+
+    def rests(self, job: Job) -> bool:
+        return not self.paused.isdisjoint((f"rule|{job.rule}", f"destination|{job.destination}"))
+
+
+def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, moment: _Moment) -> JobView:
     job = Job.from_key(found["key"])
     state = State(found.get("state", State.PENDING))
-    if float(found.get("lease_until", 0)) > now:
+    if float(found.get("lease_until", 0)) > moment.now:
         state = State.RUNNING
     return JobView(
         id=job_id,
@@ -211,9 +271,11 @@ def _open_view(job_id: str, found: dict[str, str], *, due_at: float | None, now:
         state=state,
         since=float(found["since"]),
         attempts=int(found.get("attempts", 0)),
-        due_at=due_at,
+        due_at=due_at if due_at is not None and due_at < HELD else None,
         reason=found.get("reason") or None,
         trace=found.get("trace") or None,
+        is_urgent="low" not in found,
+        is_paused=moment.rests(job),
     )
 
 

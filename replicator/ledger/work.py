@@ -14,20 +14,22 @@ A submission that arrives while a worker holds the job raises the job's generati
 claim's and keeps the job, due at once, if it moved on. So the source must be read after `claim`, never before.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import redis
 
 from replicator.jobs import Crew, Job, Outcome
 from replicator.ledger.claim import TEXT_LIMIT, Claim, Finish, Refusal, Submission
-from replicator.ledger.connect import PREFIX, SOCKET_TIMEOUT_S, answering
+from replicator.ledger.connect import HELD, PREFIX, SOCKET_TIMEOUT_S, answering
 from replicator.ledger.inbox import GROUP
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest
 
 LEASE_S = 20.0
 REDISPATCH_S = 15.0
-_SUBMISSIONS_A_CALL = 500
+_ITEMS_A_CALL = 500
+T = TypeVar("T")
 
 
 class Work:
@@ -57,8 +59,7 @@ class Work:
 
     def submit(self, submissions: Sequence[Submission]) -> None:
         """Writes jobs down. A large sequence goes in portions."""
-        for start in range(0, len(submissions), _SUBMISSIONS_A_CALL):
-            portion = submissions[start : start + _SUBMISSIONS_A_CALL]
+        for portion in _portions(submissions):
             with answering():
                 self._submit(*_packed(portion))
 
@@ -79,12 +80,16 @@ class Work:
         return ids
 
     def next_due(self, destination: str) -> float | None:
-        """Seconds until the earliest pending job comes due, 0 or less if it is; None if there is no such job."""
+        """Seconds until the earliest pending job comes due, urgent or not, 0 or less if it is; None if there is no such
+        job: what a paused rule holds back is none.
+        """
         with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.time()
             pipe.zrange(f"{PREFIX}due:{destination}", 0, 0, withscores=True)
-            (seconds, micros), first = pipe.execute()
-        return float(first[0][1]) - (seconds + micros / 1e6) if first else None
+            pipe.zrange(f"{PREFIX}low:{destination}", 0, 0, withscores=True)
+            (seconds, micros), *firsts = pipe.execute()
+        due = min((float(score) for first in firsts for _, score in first), default=HELD)
+        return due - (seconds + micros / 1e6) if due < HELD else None
 
     def wait(self, timeout_s: float) -> None:
         """Returns as soon as a job may have come due earlier than known before, or after `timeout_s`, or 4 s."""
@@ -188,25 +193,50 @@ class Work:
 
     def reopen(self, job_id: str) -> bool:
         """Makes a parked, blocked or waiting job due now, its attempts forgotten. False if it is gone or leased."""
-        with answering():
-            return bool(self._reopen(job_id, "retry"))
+        return self.reopen_all([job_id])[0]
 
-    def approve(self, job_id: str) -> bool:
-        """Makes a blocked job due now; its next claims approve the reason of the block. False if it is not blocked.
+    def reopen_all(self, job_ids: Sequence[str]) -> list[bool]:
+        """`reopen` for each of many."""
+        return self._settled([(job_id, "") for job_id in job_ids], "retry")
+
+    def approve(self, job_id: str, reason: str = "") -> bool:
+        """Makes a blocked job due now; its next claims approve the reason of the block. False if it is not blocked, or
+        not for `reason`, if one is given.
 
         What was approved before stays approved, so that a person may answer several guards, one after another.
         """
-        with answering():
-            return bool(self._reopen(job_id, "approve"))
+        return self.approve_all([(job_id, reason)])[0]
+
+    def approve_all(self, job_ids: Sequence[tuple[str, str]]) -> list[bool]:
+        """`approve` for each of many, with the reason that was read."""
+        return self._settled(job_ids, "approve")
 
     def drop(self, job_id: str) -> bool:
         """Removes an open job. False if it is gone, or a worker holds it."""
-        with answering():
-            return bool(self._drop(job_id))
+        return self.drop_all([job_id])[0]
+
+    def drop_all(self, job_ids: Sequence[str]) -> list[bool]:
+        """`drop` for each of many."""
+        answers: list[int] = []
+        for portion in _portions(job_ids):
+            with answering():
+                answers += self._drop(*portion)
+        return [bool(answer) for answer in answers]
+
+    def _settled(self, jobs: Sequence[tuple[str, str]], verb: str) -> list[bool]:
+        answers: list[int] = []
+        for portion in _portions(jobs):
+            with answering():
+                answers += self._reopen(verb, *(part for pair in portion for part in pair))
+        return [bool(answer) for answer in answers]
 
     def _halted(self, claim: Claim, state: str, reason: str) -> bool:
         with answering():
             return bool(self._halt(claim.id, claim.token, claim.generation, state, reason[:TEXT_LIMIT]))
+
+
+def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + _ITEMS_A_CALL] for start in range(0, len(items), _ITEMS_A_CALL))
 
 
 def _packed(submissions: Sequence[Submission]) -> list[str | float]:
@@ -224,14 +254,14 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             item.digest or "",
             item.trace or "",
             int(item.is_news),
+            int(item.is_urgent),
         )
     ]
 
 
 def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
-    key, token, generation, attempts, taken_over, since, now, action, digest, hinted_at, trace, approved = (
-        answer
-    )
+    key, token, generation, attempts, taken_over, since, now, *hint, trace, approved, low = answer
+    action, digest, hinted_at = hint
     return Claim(
         job=Job.from_key(key),
         id=job_id,
@@ -247,4 +277,5 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         trace=trace or None,
         approved=frozenset(approved.split("\n")) if approved else frozenset(),
         locks=locks,
+        is_urgent=not low,
     )

@@ -223,6 +223,7 @@ class Attempt:
             trace=claim.trace,
             delay_s=delay_s,
             is_news=False,
+            is_urgent=claim.is_urgent,
         )
         self.tools.ledger.submit([again])
 

@@ -28,6 +28,10 @@ TAGS_NAMED = 5
 _INDEX_DEPTH = 4
 TAG_DELETE = "tag-delete"
 """The name under which the fleet remembers whether a registry deletes a tag alone (Distribution 2.8 does not)."""
+NOT_OURS = "which we did not put there"
+ALL_ITS_TAGS = "can only be deleted with all of its tags"
+WITHIN_AN_HOUR = "references within an hour"
+"""What the reasons of blocked deletes have in common, each of one guard."""
 
 
 class Blocked(PermanentError):
@@ -46,7 +50,7 @@ def remove(route: Route, writer: Writer) -> Result:
         # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
-    theirs = f"the destination holds {found}, which we did not put there"
+    theirs = f"the destination holds {found}, {NOT_OURS}"
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
         case Removal.NOTHING:
             _forget(route, writer, put_there)
@@ -113,7 +117,7 @@ def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
 
 def _spend(route: Route) -> None:
     rule, claim = route.rule, route.claim
-    spent = f"rule {rule.name} has deleted {rule.delete_cap} references within an hour"
+    spent = f"rule {rule.name} has deleted {rule.delete_cap} {WITHIN_AN_HOUR}"
     mark = f"{claim.id}|{claim.since}"  # every try of one delete is the same deletion
     if not route.fleet.spend_deletion(rule.names, route.job.destination, mark, cap=rule.delete_cap):
         _unless_approved(route, spent)
@@ -129,6 +133,7 @@ def _log(route: Route, manifest: Manifest) -> None:
         route.job.destination,
         route.target,
         route.reference,
+        rule=route.rule.name,
         digest=manifest.digest,
         manifest_raw=manifest.raw,
         media_type=manifest.media_type,
@@ -143,7 +148,7 @@ def _goes_by_digest(route: Route) -> bool:
 def _nothing_depends_on(route: Route, digest: Digest) -> None:
     """Raise Blocked if deleting `digest` would take more than our reference with it, and nobody approved just that."""
     tags = route.destination.tags(route.target) or []
-    together = f"{digest} can only be deleted with all of its tags"
+    together = f"{digest} {ALL_ITS_TAGS}"
     if len(tags) > TAGS_LOOKED_AT:
         _unless_approved(route, f"{together}, and more than {TAGS_LOOKED_AT} are too many to look at")
         return

@@ -56,7 +56,12 @@ class Lease:
     def ask_for(self, jobs: Iterable[Job]) -> None:
         """Submit other jobs, which this one found to be needed."""
         claim = self._claim
-        self._ledger.submit([Submission(job, since=claim.claimed_at, trace=claim.trace) for job in jobs])
+        self._ledger.submit(
+            [
+                Submission(job, since=claim.claimed_at, trace=claim.trace, is_urgent=claim.is_urgent)
+                for job in jobs
+            ]
+        )
 
     def _renew(self) -> None:
         while not self._stop.wait(self._lease_s / 4):

@@ -1,10 +1,13 @@
--- DROP id -> 1, or 0 if the job is gone or leased.
+-- DROP id... -> for each id 1, or 0 if the job is gone or leased.
 -- The job is no longer in the ledger.
 
-local id = ARGV[1]
-local job = job_key(id)
-if redis.call('EXISTS', job) == 0 or number(job, 'lease_until') > now then
-  return 0
+local answers = {}
+for at, id in ipairs(ARGV) do
+  local job = job_key(id)
+  answers[at] = 0
+  if redis.call('EXISTS', job) == 1 and number(job, 'lease_until') <= now then
+    remove(id)
+    answers[at] = 1
+  end
 end
-remove(id)
-return 1
+return answers

@@ -19,7 +19,7 @@ if field[3] ~= generation then
   return 1
 end
 redis.call('HSET', job, 'state', state)
-redis.call('ZREM', P .. 'due:' .. field[2], id)
+redis.call('ZREM', queue_of(id, field[2]), id)
 redis.call('ZADD', P .. state .. ':' .. field[1] .. '|' .. field[2], stamp(now), id)
 wake_if_due(field[2])
 return 1

@@ -1,12 +1,15 @@
 -- What all scripts share: the time, the names of keys, and moves of a job that several of them make.
 --
--- Keys of jobs: job:<id> (hash), due:<destination> and inflight:<destination> (id -> time), and by lane, which is
+-- Keys of jobs: job:<id> (hash), due:, low: and inflight:<destination> (id -> time), and by lane, which is
 -- <rule>|<destination>: since: of all open jobs, parked: and blocked: of those. In every script's end
---   * a pending job is in due:, a parked or blocked one is not;
---   * inflight: holds who is rung for or leased, until when; due: never says an earlier time than inflight:.
+--   * a pending job is in one of two queues: in low: if its field `low` is there, which gives way to urgent ones, else
+--     in due:; a parked or blocked one is in neither;
+--   * inflight: holds who is rung for or leased, until when; no queue ever says an earlier time than inflight:;
+--   * a job that a dispatcher found due while its rule was paused has the time HELD, until it is resumed.
 
 local P = 'replicator:'
 local BACKOFF_AFTER_SUBMISSION = 2
+local HELD = 1e11 -- the year 5138
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
@@ -31,14 +34,41 @@ local function wake()
 end
 
 local function wake_if_due(destination)
-  if redis.call('ZCOUNT', P .. 'due:' .. destination, '-inf', stamp(now)) > 0 then
-    wake()
+  for _, queue in ipairs({P .. 'due:', P .. 'low:'}) do
+    if redis.call('ZCOUNT', queue .. destination, '-inf', stamp(now)) > 0 then
+      wake()
+      return
+    end
   end
 end
 
+-- Where a pending job waits.
+local function queue_of(id, destination)
+  if redis.call('HEXISTS', job_key(id), 'low') == 1 then
+    return P .. 'low:' .. destination
+  end
+  return P .. 'due:' .. destination
+end
+
 local function make_due(id, destination, at)
-  redis.call('ZADD', P .. 'due:' .. destination, stamp(at), id)
+  redis.call('ZADD', queue_of(id, destination), stamp(at), id)
   wake()
+end
+
+-- A job that gave way to urgent ones is one of them from now on.
+local function make_urgent(id, destination)
+  local low = P .. 'low:' .. destination
+  local at = redis.call('ZSCORE', low, id)
+  redis.call('HDEL', job_key(id), 'low')
+  if at then
+    redis.call('ZREM', low, id)
+    redis.call('ZADD', P .. 'due:' .. destination, at, id)
+  end
+end
+
+-- Whether a person paused the rule, or the destination, as `kind` says.
+local function is_paused(kind, name)
+  return redis.call('HEXISTS', P .. 'paused', kind .. '|' .. name) == 1
 end
 
 -- True while the worker that got `token` owns the job. An expired lease is lost even if nobody took it over yet:
@@ -57,7 +87,7 @@ local function lend(id, token, lease)
   end
   local ends = stamp(now + lease)
   redis.call('HSET', job_key(id), 'token', token, 'lease_until', ends)
-  redis.call('ZADD', P .. 'due:' .. field[1], ends, id)
+  redis.call('ZADD', queue_of(id, field[1]), ends, id)
   redis.call('ZADD', P .. 'inflight:' .. field[1], ends, id)
 end
 
@@ -82,7 +112,7 @@ local function remove(id)
   for _, index in ipairs({'since:', 'parked:', 'blocked:'}) do
     redis.call('ZREM', P .. index .. lane, id)
   end
-  redis.call('ZREM', P .. 'due:' .. field[2], id)
+  redis.call('ZREM', queue_of(id, field[2]), id)
   redis.call('ZREM', P .. 'inflight:' .. field[2], id)
   redis.call('DEL', job)
 end
@@ -97,11 +127,12 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is ten values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news; empty text stands for none. The job is due `delay` seconds from now, or sooner if it was.
-local SUBMISSION = 10
+-- Writes down that a job is wanted. A submission is eleven values: id, key, rule, destination, since, delay, action,
+-- digest, trace, 1 for news, 1 for urgent; empty text stands for none. The job is due `delay` seconds from now, or
+-- sooner if it was. An open job may become urgent by it, but never the other way round.
+local SUBMISSION = 11
 local function submit(values, first)
-  local id, key, rule, destination, since, delay, action, digest, trace, news =
+  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent =
     unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
@@ -109,6 +140,11 @@ local function submit(values, first)
     redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination)
     redis.call('SADD', P .. 'destinations', destination)
     redis.call('SADD', P .. 'lanes', lane)
+    if urgent ~= '1' then
+      redis.call('HSET', job, 'low', '1')
+    end
+  elseif urgent == '1' then
+    make_urgent(id, destination)
   end
 
   local oldest = tonumber(redis.call('HGET', job, 'since') or '')
@@ -143,7 +179,7 @@ local function submit(values, first)
   -- Who is rung for or leased comes due when that ends: its claim, or its finish, will see the new generation.
   local inflight = tonumber(redis.call('ZSCORE', P .. 'inflight:' .. destination, id) or '') or 0
   local due = math.max(now + delay, not_before, inflight)
-  local present = tonumber(redis.call('ZSCORE', P .. 'due:' .. destination, id) or '')
+  local present = tonumber(redis.call('ZSCORE', queue_of(id, destination), id) or '')
   if not present or present > due then
     make_due(id, destination, due)
   end

@@ -6,6 +6,7 @@ compared with a scan of all jobs.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import redis
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicator.jobs import Job, Outcome
-from replicator.ledger import Claim, Ledger, connect
+from replicator.ledger import Claim, Ledger, PauseKind, connect
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import job, wanted
 
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.integration
 # Few jobs, so that much happens to each: two rules that write one tag, and one of another destination.
 JOBS = [job(rule="a"), job(rule="b"), job(rule="a", destination="ap")]
 CAP = 2
+HELD = 1e11
 Hands = dict[str, Claim]
 Verb = Callable[[Ledger, Job, Hands], object]
 
@@ -45,6 +47,15 @@ def _claim(ledger: Ledger, this: Job, hands: Hands) -> None:
 VERBS: dict[str, Verb] = {
     "submit": lambda ledger, this, _: ledger.submit([wanted(this, time.time())]),
     "submit later": lambda ledger, this, _: ledger.submit([wanted(this, 50.0, delay_s=0.1)]),
+    "submit low": lambda ledger, this, _: ledger.submit(
+        [replace(wanted(this, time.time()), is_urgent=False)]
+    ),
+    "pause rule": lambda ledger, this, _: ledger.pauses.pause(PauseKind.RULE, this.rule),
+    "resume rule": lambda ledger, this, _: ledger.pauses.resume(PauseKind.RULE, this.rule),
+    "pause destination": lambda ledger, this, _: ledger.pauses.pause(PauseKind.DESTINATION, this.destination),
+    "resume destination": lambda ledger, this, _: ledger.pauses.resume(
+        PauseKind.DESTINATION, this.destination
+    ),
     "dispatch": lambda ledger, this, _: ledger.dispatch(this.destination, CAP),
     "claim": _claim,
     "renew": _with_claim(lambda ledger, claim: ledger.renew(claim)),
@@ -100,8 +111,15 @@ def check(client: redis.Redis, ledger: Ledger) -> None:
 
 
 def check_destination(client: redis.Redis, place: str, jobs: dict[str, dict[str, str]]) -> None:
-    due, inflight = scores(client, f"due:{place}"), scores(client, f"inflight:{place}")
+    urgent, low = scores(client, f"due:{place}"), scores(client, f"low:{place}")
+    due, inflight = urgent | low, scores(client, f"inflight:{place}")
+    paused = client.hkeys("replicator:paused")
+    now = time.time()
 
+    assert set(low) == {name for name, found in jobs.items() if "state" not in found and "low" in found}
+    assert not set(low) & set(urgent)
+    # Only a pause holds a job back.
+    assert all(f"rule|{jobs[name]['rule']}" in paused for name, at in due.items() if at >= HELD)
     # Every pending job comes due some day; a halted one does not by itself.
     assert set(due) == {name for name, found in jobs.items() if "state" not in found}
     assert set(inflight) <= set(due)
@@ -110,7 +128,8 @@ def check_destination(client: redis.Redis, place: str, jobs: dict[str, dict[str,
     for name, found in jobs.items():
         if "lease_until" in found:
             assert due[name] >= float(found["lease_until"])
-        assert "not_before" not in found or due.get(name, 0) >= float(found["not_before"])
+        not_before = float(found.get("not_before", 0))
+        assert not_before <= now or due.get(name, HELD) >= not_before
         assert ("token" in found) == ("lease_until" in found)
         assert int(found.get("attempts", 0)) >= 0
 
