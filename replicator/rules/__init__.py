@@ -7,27 +7,33 @@ from replicator.rules.glob import check_glob, glob_match, missed_names
 from replicator.rules.matching import needs_labels, takes_manifest, takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
+from replicator.rules.retention import Clause, Count, Kept, Retention, TagStatus, expired
 from replicator.rules.rule import PROMOTE, Destination, Rule, RuleSet, Signatures, TriggerType
 from replicator.rules.schedule import Schedule, check_cron, check_timezone, is_due
 
 __all__ = [
     "PROMOTE",
     "TLS",
+    "Clause",
     "Collision",
+    "Count",
     "Credential",
     "Decoration",
     "Destination",
     "Filter",
     "FilterType",
+    "Kept",
     "Landing",
     "Limits",
     "Registry",
     "RegistryType",
     "Resource",
+    "Retention",
     "Rule",
     "RuleSet",
     "Schedule",
     "Signatures",
+    "TagStatus",
     "TriggerType",
     "Verdict",
     "Webhook",
@@ -36,6 +42,7 @@ __all__ = [
     "check_timezone",
     "collisions",
     "destination_repository",
+    "expired",
     "explain",
     "glob_match",
     "is_due",

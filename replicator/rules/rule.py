@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from replicator.rules.filters import Filter
 from replicator.rules.registries import Registry
+from replicator.rules.retention import Retention
 from replicator.rules.schedule import Schedule
 
 PROMOTE = "promote"
@@ -38,6 +39,8 @@ class Destination:
     registry: str
     namespace: str | None = None
     replace_count: int = 0
+    retention: Retention | None = None
+    """Which copies there have had their time, among those that the source no longer has."""
 
 
 @dataclass(frozen=True, slots=True)
