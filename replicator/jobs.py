@@ -106,6 +106,14 @@ def may_want(rule: Rule, repository: Repository, reference: Reference) -> bool:
     )
 
 
+def is_answered(rules: RuleSet, registry: str, repository: Repository, reference: Reference) -> bool:
+    """Whether some rule carries on a change of that reference, so that it is heard of."""
+    return any(
+        rule.enabled and rule.source == registry and may_want(rule, repository, reference)
+        for rule in rules.rules
+    )
+
+
 def retry_delay_s(attempts: int, jitter: float) -> float:
     """Seconds to wait after the `attempts`-th failure; `jitter` in [0, 1) spreads it over 0.5 to 1.5 times."""
     return (0.5 + jitter) * min(RETRY_CAP_S, RETRY_BASE_S * 2.0 ** min(attempts - 1, 20))

@@ -4,7 +4,7 @@ from replicator.rules.collisions import Collision, collisions, overlaps
 from replicator.rules.explain import Landing, Verdict, explain
 from replicator.rules.filters import Decoration, Filter, FilterType, Resource
 from replicator.rules.glob import check_glob, glob_match, missed_names
-from replicator.rules.matching import needs_labels, takes_manifest, takes_name, takes_tag
+from replicator.rules.matching import needs_labels, needs_manifest, takes_manifest, takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
 from replicator.rules.retention import Clause, Count, Kept, Retention, TagStatus, expired
@@ -48,6 +48,7 @@ __all__ = [
     "is_due",
     "missed_names",
     "needs_labels",
+    "needs_manifest",
     "overlaps",
     "takes_manifest",
     "takes_name",

@@ -1,5 +1,7 @@
 """How rules hang together: which places of which registries they connect."""
 
+from dataclasses import dataclass
+
 from replicator.oci import Repository, Tag
 from replicator.rules.matching import takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
@@ -7,6 +9,15 @@ from replicator.rules.rule import Rule, RuleSet
 
 Place = tuple[str, Repository]
 """A repository of a registry, by the registry's configured name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who wrote a reference: the rule of that name, from `start`, where it is called `tag` (None for a digest)."""
+
+    rule: str
+    start: Place
+    tag: Tag | None
 
 
 def connected(rules: RuleSet, one: Place, other: Place) -> bool:
@@ -22,6 +33,13 @@ def connected(rules: RuleSet, one: Place, other: Place) -> bool:
 def writes(rule: Rule, repository: Repository, tag: Tag | None, there: Place) -> bool:
     """Whether the rule, enabled, copies that reference of that source repository to the place `there`."""
     return rule.enabled and takes_tag(rule, tag) and _copies(rule, (rule.source, repository), there)
+
+
+def is_strangers(rules: RuleSet, writer: Writer, *, end: Place, ours: Place) -> bool:
+    """Whether what `writer` put at `end` belongs to a rule that still wants it, and has nothing to do with `ours`."""
+    rule = rules.rule(writer.rule)
+    still_wants = rule is not None and writes(rule, writer.start[1], writer.tag, end)
+    return still_wants and not connected(rules, writer.start, ours)
 
 
 def _copies(rule: Rule, start: Place, end: Place) -> bool:

@@ -29,6 +29,12 @@ def takes_manifest(rule: Rule, manifest: Manifest, labels: frozenset[str] | None
     ) and all(keeps_labels(item, labels or frozenset()) for item in _filters(rule, FilterType.LABEL))
 
 
+def needs_manifest(rule: Rule) -> bool:
+    """Whether the rule cannot decide on a reference by its name alone."""
+    resources = (item.value for item in _filters(rule, FilterType.RESOURCE))
+    return needs_labels(rule) or any(value != Resource.ARTIFACT for value in resources)
+
+
 def needs_labels(rule: Rule) -> bool:
     """Whether the rule cannot decide without the source's labels of an artifact."""
     return any(item.value for item in _filters(rule, FilterType.LABEL))

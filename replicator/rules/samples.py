@@ -30,6 +30,14 @@ def samples(pattern: str) -> tuple[Sample, ...]:
     return tuple(islice(dict.fromkeys(_names(Compiler(pattern).root)), _LIMIT))
 
 
+@lru_cache(maxsize=1024)
+def spelled_out(pattern: str) -> tuple[str, ...] | None:
+    """Every name that the pattern takes, if it spells them all out and they are fewer than 64; else None."""
+    found = samples(pattern)
+    is_whole = len(found) < _LIMIT and all(sample.exact for sample in found)
+    return tuple(sample.name for sample in found) if pattern and is_whole else None
+
+
 def _names(root: Rest) -> Iterator[Sample]:
     waiting, steps = [(root, Sample(""))], 0
     while waiting and steps < _STEPS:
@@ -40,6 +48,8 @@ def _names(root: Rest) -> Iterator[Sample]:
             continue
         for text, following, exact in reversed(list(_steps(rest))):
             waiting.append((following, Sample(so_far.name + text, so_far.exact and exact)))
+    if waiting:
+        yield Sample(_FILL, exact=False)  # there are more, which nobody looked at
 
 
 def _steps(rest: Rest) -> Iterator[tuple[str, Rest, bool]]:

@@ -9,12 +9,12 @@ judged by what the place holds now, never by the event: after a person's push th
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from replicator.jobs import may_want
+from replicator.jobs import is_answered
 from replicator.ledger import Copied
 from replicator.oci import Digest, Reference, Tag
 from replicator.plan import Facts, Follower, Written
 from replicator.rules import RuleSet
-from replicator.rules.links import connected, writes
+from replicator.rules.links import Writer, is_strangers
 from replicator.transfer.route import Route, place
 
 CONFLICT = "another rule with another source wrote this reference"
@@ -43,7 +43,7 @@ class Provenance:
             here=_written(here),
             there=_written(there),
             is_resync=route.claim.action is None,
-            is_answered=self._is_answered(),
+            is_answered=is_answered(self.rules, route.job.destination, route.target, route.reference),
             is_strangers=there is not None and self._is_strangers(there),
         )
 
@@ -68,23 +68,12 @@ class Provenance:
         for reference, digest in written:
             route.fleet.confirm(route.job.destination, route.target, reference, digest)
 
-    def _is_answered(self) -> bool:
-        route = self.route
-        return any(
-            rule.enabled
-            and rule.source == route.job.destination
-            and may_want(rule, route.target, route.reference)
-            for rule in self.rules.rules
-        )
-
     def _is_strangers(self, record: Copied) -> bool:
         route = self.route
-        other = self.rules.rule(record.rule)
         tag = record.reference if isinstance(record.reference, Tag) else None
+        writer = Writer(record.rule, (record.source, record.repository), tag)
         end = (route.job.destination, route.target)
-        still_wants = other is not None and writes(other, record.repository, tag, end)
-        ours = (route.rule.source, route.job.repository)
-        return still_wants and not connected(self.rules, (record.source, record.repository), ours)
+        return is_strangers(self.rules, writer, end=end, ours=(route.rule.source, route.job.repository))
 
     def _origins_at_source(self, reference: Reference, digest: Digest) -> tuple[str, ...]:
         route = self.route
