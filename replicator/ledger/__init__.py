@@ -12,6 +12,7 @@ from replicator.ledger.ledger import Ledger
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.selection import Selection
 from replicator.ledger.survey import Capability, Copy, Survey
+from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
 from replicator.ledger.view import DeadLetter, JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
 
@@ -39,6 +40,11 @@ __all__ = [
     "State",
     "Submission",
     "Survey",
+    "SweepKind",
+    "SweepState",
+    "SweepView",
+    "Sweeps",
+    "Swept",
     "View",
     "Work",
     "connect",

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import redis
 
+from replicator.estimate import Measured
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest, Reference, Repository, parse_reference
@@ -73,6 +74,7 @@ class Fleet:
         self._redis = client
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
+        self._note_pace = scripts.script("note_pace")
         self._mark_down = scripts.script("mark_down")
         self._spend_deletion = scripts.script("spend_deletion")
 
@@ -229,6 +231,19 @@ class Fleet:
             is_first = self._redis.set(_probe(registry), 1, px=int(PROBE_S * 1000), nx=True)
         return 0.0 if is_first else PROBE_PAUSE_S
 
+    # How fast copies are
+
+    def note_pace(self, source: str, destination: str, *, size_bytes: int, seconds: float) -> None:
+        """Notes how long one copy took."""
+        with answering():
+            self._note_pace(_pace(source, destination), size_bytes, seconds)
+
+    def measured(self, source: str, destination: str) -> Measured:
+        """What copies from one to the other took so far, the latest counting most."""
+        with answering():
+            found: Any = self._redis.hgetall(_pace(source, destination))
+        return Measured(**{name: float(value) for name, value in found.items()})
+
     # Deletes
 
     def absent_for(self, mark: str) -> float:
@@ -293,6 +308,10 @@ def _pause(registry: str) -> str:
 
 def _probe(registry: str) -> str:
     return f"{PREFIX}probe:{registry}"
+
+
+def _pace(source: str, destination: str) -> str:
+    return f"{PREFIX}pace:{source}|{destination}"
 
 
 def _down(registry: str) -> str:

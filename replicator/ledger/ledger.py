@@ -12,6 +12,7 @@ from replicator.ledger.inbox import DEAD, Inbox
 from replicator.ledger.pauses import Pauses
 from replicator.ledger.scripts import Scripts
 from replicator.ledger.survey import Survey
+from replicator.ledger.sweeps import Sweeps
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
 
@@ -27,6 +28,7 @@ class Ledger(Work):
         self.deletions = Deletions(client)
         self.pauses = Pauses(client)
         self.survey = Survey(client)
+        self.sweeps = Sweeps(client)
         self.view = View(client)
         self._revive = Scripts(client).script("revive")
 

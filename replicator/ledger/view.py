@@ -75,6 +75,7 @@ class JobView:
     trace: str | None = None
     is_urgent: bool = True
     is_paused: bool = False
+    size_bytes: int = 0
 
     @property
     def job(self) -> Job:
@@ -152,6 +153,32 @@ class View:
         return next(iter(self._open([job_id])), None) or next(
             (job for job in self._done() if job.id == job_id), None
         )
+
+    def open_jobs(self, ids: Sequence[str]) -> dict[str, JobView]:
+        """Those of these jobs that are open, by their ids."""
+        return {view.id: view for view in self._open(ids)}
+
+    def block_reasons(self, ids: Iterable[str]) -> dict[str, str]:
+        """Why those of these jobs are blocked that are."""
+        wanted = list(ids)
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for job_id in wanted:
+                pipe.hmget(f"{PREFIX}job:{job_id}", "state", "reason")
+            answers = pipe.execute()
+        found = zip(wanted, answers, strict=True)
+        return {job_id: reason or "" for job_id, (state, reason) in found if state == State.BLOCKED}
+
+    def history_end(self) -> str:
+        """The place in the history after which the next job that ends will stand."""
+        with answering():
+            latest: Any = self._redis.xrevrange(f"{PREFIX}history", count=1)
+        return str(latest[0][0]) if latest else "0-0"
+
+    def ended_after(self, place: str, limit: int) -> tuple[list[JobView], str]:
+        """Up to `limit` jobs that ended after that place of the history, oldest first, and the place of the last."""
+        with answering():
+            entries: Any = self._redis.xrange(f"{PREFIX}history", min=f"({place}", count=limit)
+        return [_done_view(fields) for _, fields in entries], str(entries[-1][0]) if entries else place
 
     def ids(self, prefix: str) -> list[str]:
         """The ids of open jobs that begin so; if there are none, those of jobs in the history."""
@@ -295,6 +322,7 @@ def _done_view(fields: dict[str, str]) -> JobView:
         digest=Digest(fields["digest"]) if fields["digest"] else None,
         finished_at=float(fields["finished_at"]),
         trace=fields["trace"] or None,
+        size_bytes=int(fields.get("size_bytes", 0)),
     )
 
 

@@ -152,14 +152,26 @@ class Work:
         return generation is None or int(generation) != claim.generation
 
     def finish(
-        self, claim: Claim, outcome: Outcome, *, digest: Digest | None = None, detail: str = ""
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        *,
+        digest: Digest | None = None,
+        detail: str = "",
+        size_bytes: int = 0,
     ) -> Finish:
         """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
         LOST, and nothing done, because the lease is.
         """
         with answering():
             answer = self._finish(
-                claim.id, claim.token, claim.generation, outcome.value, digest or "", detail[:TEXT_LIMIT]
+                claim.id,
+                claim.token,
+                claim.generation,
+                outcome.value,
+                digest or "",
+                detail[:TEXT_LIMIT],
+                size_bytes,
             )
         return Finish(answer)
 

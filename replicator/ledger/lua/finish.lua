@@ -1,4 +1,4 @@
--- FINISH id, token, generation, outcome, digest, detail -> done, again or lost.
+-- FINISH id, token, generation, outcome, digest, detail, bytes moved -> done, again or lost.
 -- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then. lost: nothing is done.
 
@@ -20,7 +20,7 @@ if field[7] ~= generation then
 end
 redis.call('XADD', P .. 'history', 'MAXLEN', '~', 2000, '*', 'id', id, 'key', field[1], 'outcome', ARGV[4],
   'digest', ARGV[5], 'detail', ARGV[6], 'since', field[4], 'finished_at', stamp(now), 'attempts', field[5],
-  'trace', field[6] or '')
+  'trace', field[6] or '', 'size_bytes', ARGV[7])
 remove(id)
 wake_if_due(destination)
 return 'done'
