@@ -1,0 +1,50 @@
+"""Resync: compare what rules want with what destinations hold, and bring in line what differs.
+
+scope       which part of all rules is meant
+survey      both sides of every lane, repository by repository
+compare     one repository: listings, digests, differences
+memory      what the ledger knows of it
+patience    reading registries that hiccup
+flow        many small steps in a few threads
+weigh       what a copy would cost, and the filters that need a manifest
+tally       sums
+sweep       a survey with its sums
+document    a plan as JSON
+enqueue     from differences, or a plan, to jobs
+watch       jobs to their end
+agenda      what schedules and new rules ask for
+errand      carrying out what somebody else asked for
+"""
+
+from replicator.resync.agenda import Errand, agenda
+from replicator.resync.document import Change, Document, LaneSum, read, written
+from replicator.resync.enqueue import REPAIR, enqueue, jobs_of, jobs_of_plan
+from replicator.resync.errand import carry_out
+from replicator.resync.scope import Scope
+from replicator.resync.sweep import Request, Sweep
+from replicator.resync.tally import Tally
+from replicator.resync.tools import Tools, Trouble
+from replicator.resync.watch import Arrivals, Watch
+
+__all__ = [
+    "REPAIR",
+    "Arrivals",
+    "Change",
+    "Document",
+    "Errand",
+    "LaneSum",
+    "Request",
+    "Scope",
+    "Sweep",
+    "Tally",
+    "Tools",
+    "Trouble",
+    "Watch",
+    "agenda",
+    "carry_out",
+    "enqueue",
+    "jobs_of",
+    "jobs_of_plan",
+    "read",
+    "written",
+]

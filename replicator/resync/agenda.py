@@ -1,0 +1,64 @@
+"""Which comparisons schedules and new rules ask for, decided from the time and from what was asked for before.
+
+A mark in the ledger says what was: of a schedule its latest moment, of a backfill that it was. So a run that was
+missed, while nothing of ours was running, is made up for once; and a ledger that lost everything is backfilled again.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from replicator.resync.scope import Scope
+from replicator.resync.sweep import Request
+from replicator.rules import Rule, RuleSet, TriggerType
+from replicator.rules.schedule import is_due
+
+_ONCE = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A comparison to be asked for once for each `value` of `mark`; without a request only the mark is to be set."""
+
+    subject: str
+    request: Request | None
+    by: str
+    mark: str
+    value: float
+
+
+def agenda(rules: RuleSet, marks: Mapping[str, float], now: float) -> Iterator[Errand]:
+    """What is to be asked for at `now`."""
+    for rule in rules.rules:
+        if not rule.enabled:
+            continue
+        if rule.schedule is not None:
+            yield from _scheduled(rule, marks, now)
+        if rule.backfill and rule.trigger is TriggerType.EVENT_BASED:
+            yield from _backfills(rule, marks)
+
+
+def _scheduled(rule: Rule, marks: Mapping[str, float], now: float) -> Iterator[Errand]:
+    mark = f"schedule|{rule.name}"
+    last = max((marks[name] for name in _marks("schedule", rule, "") if name in marks), default=None)
+    if rule.schedule is None:
+        return
+    if last is None:
+        yield Errand(rule.name, None, "schedule", mark, now)
+    elif (slot := is_due(rule.schedule, last=last, now=now, salt=rule.name)) is not None:
+        # A schedule hears of no delete, so that its runs look for what is gone.
+        deletes = rule.deletion or any(there.retention for there in rule.destinations)
+        request = Request(Scope(rule=rule.name), prune=deletes)
+        yield Errand(rule.name, request, "schedule", mark, slot)
+
+
+def _backfills(rule: Rule, marks: Mapping[str, float]) -> Iterator[Errand]:
+    for there in rule.destinations:
+        if not any(name in marks for name in _marks("backfill", rule, f"|{there.registry}")):
+            request = Request(Scope(rule=rule.name, destination=there.registry))
+            mark = f"backfill|{rule.name}|{there.registry}"
+            yield Errand(rule.name, request, "backfill", mark, _ONCE)
+
+
+def _marks(kind: str, rule: Rule, rest: str) -> list[str]:
+    """The mark, and those that it had under the rule's former names."""
+    return [f"{kind}|{name}{rest}" for name in rule.names]

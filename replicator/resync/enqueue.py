@@ -1,0 +1,96 @@
+"""From differences, or from a plan that somebody read, to jobs in the ledger."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from replicator.drift import Difference, Kind
+from replicator.errors import ConfigError
+from replicator.jobs import Job
+from replicator.ledger import Ledger, Submission
+from replicator.oci import Digest, Repository, Tag
+from replicator.resync.document import Change
+from replicator.resync.flow import Later, flow
+from replicator.resync.scope import landing
+from replicator.resync.survey import THREADS
+from replicator.resync.tools import Tools
+from replicator.rules import RuleSet
+from replicator.telemetry import new_traceparent
+
+BATCH = 100
+"""Jobs are written down in portions, so that the first are done while later ones are still being found."""
+MOVED_NAMED = 5
+REPAIR = "repair"
+"""The action that has a job trust nothing: everything is looked for at the destination, and sent if it is missing."""
+
+T = TypeVar("T")
+
+
+def jobs_of(differences: Iterable[Difference], *, everything: bool = False) -> Iterator[Job]:
+    """The jobs that bring these in line; with `everything`, one for each reference that the source has."""
+    for item in differences:
+        if item.kind in (Kind.ADD, Kind.UPDATE, Kind.DELETE) or (everything and item.wanted):
+            yield item.job
+
+
+def enqueue(jobs: Iterable[Job], ledger: Ledger, *, action: str | None = None) -> Iterator[list[Job]]:
+    """Submit the jobs in portions, behind everything that is urgent; each portion is given when it is written down."""
+    trace = new_traceparent()
+    for portion in _portions(jobs, BATCH):
+        now = ledger.view.now()
+        ledger.submit([Submission(job, now, action, trace=trace, is_urgent=False) for job in portion])
+        yield portion
+
+
+def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Job]:
+    """The jobs that carry the plan out. Raises ConfigError if rules or registries are not what they were."""
+    actions = [(change, _job(change, tools.rules)) for change in changes if change.is_action]
+    steps: list[Later[str]] = [Later(partial(_moved, change, tools)) for change, _ in actions]
+    moved = sorted(flow(steps, threads=THREADS))
+    if moved:
+        named = "; ".join(moved[:MOVED_NAMED])
+        more = f"; and {len(moved) - MOVED_NAMED} more" if len(moved) > MOVED_NAMED else ""
+        raise ConfigError(f"the world moved since the plan was made, so nothing was done: {named}{more}")
+    return [job for _, job in actions]
+
+
+def _job(change: Change, rules: RuleSet) -> Job:
+    rule = rules.rule(change.rule)
+    there = rule.destination(change.destination) if rule and rule.enabled else None
+    try:
+        repository, tag = Repository(change.repository), Tag(change.reference)
+        twins = landing(repository, (rule, there), rules) if rule and there else None
+    except ValueError as exc:
+        raise ConfigError(f"{change.source}/{change.repository}:{change.reference}: {exc}") from exc
+    if (
+        twins is None
+        or (twins.rule.source, twins.target) != (change.source, change.target)
+        or not twins.wants(tag)
+    ):
+        raise ConfigError(
+            f"the rules changed since the plan was made: {change.rule} does not bring {change.source}/"
+            f"{change.repository}:{change.reference} to {change.destination}/{change.target} any more"
+        )
+    return twins.job(tag)
+
+
+def _moved(change: Change, tools: Tools) -> Iterator[str]:
+    """A sentence if either side holds something else than the plan says."""
+    for registry, repository, planned in (
+        (change.source, change.repository, change.wanted),
+        (change.destination, change.target, change.found),
+    ):
+        client = tools.client(registry)
+        expected = Digest(planned) if planned else None
+        read = partial(client.digest_of, Repository(repository), Tag(change.reference), known=expected)
+        found = tools.patience.read(registry, read)
+        if found != expected:
+            name = f"{registry}/{repository}:{change.reference}"
+            yield f"{name} is {found or 'absent'}, in the plan {expected or 'absent'}"
+
+
+def _portions(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while portion := list(islice(remaining, size)):
+        yield portion

@@ -1,0 +1,57 @@
+"""Carrying out a sweep that somebody else asked for, and what is kept of it."""
+
+import json
+from collections.abc import Iterable
+
+from replicator.drift import Kind
+from replicator.errors import ConfigError
+from replicator.jobs import Job
+from replicator.ledger import SweepKind, SweepView
+from replicator.resync.document import Change, read, written
+from replicator.resync.enqueue import REPAIR, enqueue, jobs_of, jobs_of_plan
+from replicator.resync.sweep import Request, Sweep
+from replicator.resync.tools import Tools
+
+PLAN_LIMIT_CHARACTERS = 16 * 1024 * 1024
+"""The longest plan that the ledger keeps: some 40,000 changes. The command line knows no limit."""
+
+
+def carry_out(view: SweepView, tools: Tools) -> str:
+    """What came of it, as JSON: a plan, or the number of jobs that were submitted.
+
+    Raises what keeps it from being done. What could not be read of it is in the result.
+    """
+    request = Request.from_json(view.request)
+    if view.kind is SweepKind.PLAN:
+        return _plan(Sweep(tools, request, weighs=True), tools)
+    if request.plan:
+        submitted = _submitted(jobs_of_plan(_kept(request.plan, tools), tools), tools, action=None)
+        return json.dumps({"submitted": submitted, "lanes": [], "troubles": []})
+    sweep = Sweep(tools, request, weighs=False)
+    jobs = jobs_of(sweep.differences(), everything=request.everything)
+    submitted = _submitted(jobs, tools, action=REPAIR if request.everything else None)
+    lanes = [json.loads(lane.model_dump_json()) for lane in sweep.sums()]
+    return json.dumps({"submitted": submitted, "lanes": lanes, "troubles": sweep.troubles})
+
+
+def _submitted(jobs: Iterable[Job], tools: Tools, *, action: str | None) -> int:
+    return sum(len(portion) for portion in enqueue(jobs, tools.ledger, action=action))
+
+
+def _plan(sweep: Sweep, tools: Tools) -> str:
+    changes = (Change.of(item) for item in sweep.differences() if item.kind is not Kind.IN_SYNC)
+    pieces = written(changes, revision=tools.rules.revision, ending=lambda: (sweep.sums(), sweep.troubles))
+    parts, length = [], 0
+    for piece in pieces:
+        parts.append(piece)
+        length += len(piece)
+        if length > PLAN_LIMIT_CHARACTERS:
+            raise ConfigError("the plan is too long to be kept: narrow it down, or use `replicator plan`")
+    return "\n".join(parts)
+
+
+def _kept(plan_id: str, tools: Tools) -> list[Change]:
+    view = tools.ledger.sweeps.view(plan_id)
+    if view is None or view.kind is not SweepKind.PLAN or view.result is None:
+        raise ConfigError(f"there is no plan {plan_id}, or not yet")
+    return read(view.result, f"plan {plan_id}").changes

@@ -1,0 +1,66 @@
+"""What the ledger knows of a pair of twins, as `drift` wants it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from replicator.drift import Known, Past, Twins
+from replicator.jobs import is_answered
+from replicator.ledger import Copied, Ledger
+from replicator.oci import Reference, Tag
+from replicator.plan import Written
+from replicator.rules import RuleSet
+from replicator.rules.links import Writer, is_strangers
+from replicator.rules.retention import Kept, expired
+
+
+def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
+    """Everything but the reasons of blocked jobs and the subjects, which depend on what the registries hold."""
+    here = ledger.fleet.copies(twins.rule.source, twins.repository)
+    there = ledger.fleet.copies(twins.destination, twins.target)
+    return Known(
+        here={tag: _written(record) for tag, record in _tags(here)},
+        there={tag: _past(record, twins, rules) for tag, record in _tags(there)},
+        answered=frozenset(
+            tag for tag, _ in _tags(here) if is_answered(rules, twins.destination, twins.target, tag)
+        ),
+        expired=_expired(twins, there, ledger) if twins.retention else {},
+    )
+
+
+def with_halted(known: Known, twins: Twins, tags: Iterable[Tag], ledger: Ledger) -> Known:
+    """`known`, and which of `tags` wait for a person's decision."""
+    jobs = {tag: twins.job(tag).id for tag in tags}
+    reasons = ledger.view.block_reasons(jobs.values())
+    return replace(known, halted={tag: reasons[job] for tag, job in jobs.items() if job in reasons})
+
+
+def _tags(records: Mapping[Reference, Copied]) -> list[tuple[Tag, Copied]]:
+    return [(reference, record) for reference, record in records.items() if isinstance(reference, Tag)]
+
+
+def _written(record: Copied) -> Written:
+    start = f"{record.source}|{record.repository}|{record.reference}"
+    return Written(start, record.digest, record.intent, record.origins, record.at)
+
+
+def _past(record: Copied, twins: Twins, rules: RuleSet) -> Past:
+    rule, start = twins.rule, (record.source, record.repository)
+    ours = (rule.source, twins.repository)
+    tag = record.reference if isinstance(record.reference, Tag) else None
+    return Past(
+        _written(record),
+        is_ours=record.rule in rule.names and start == ours,
+        is_strangers=is_strangers(
+            rules, Writer(record.rule, start, tag), end=(twins.destination, twins.target), ours=ours
+        ),
+    )
+
+
+def _expired(twins: Twins, there: Mapping[Reference, Copied], ledger: Ledger) -> dict[Tag, str]:
+    kept = [
+        Kept(reference, record.digest, record.at)
+        for reference, record in there.items()
+        if record.digest and record.rule in twins.rule.names
+    ]
+    found = expired(twins.retention, kept, now=ledger.view.now()) if twins.retention else {}
+    return {reference: clause for reference, clause in found.items() if isinstance(reference, Tag)}

@@ -1,0 +1,88 @@
+"""Following jobs to their end, as the ledger tells it: what they did, what they moved, and which need a person."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from replicator.jobs import Job
+from replicator.ledger import JobView, Ledger, State
+
+HISTORY_A_LOOK = 1000
+ASKED_AT_ONCE = 500
+
+
+@dataclass
+class Arrivals:
+    """What became of the jobs of one destination so far."""
+
+    asked: int = 0
+    size_bytes: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ended(self) -> int:
+        """How many are done, or need a person."""
+        return self.outcomes.total()
+
+
+class Watch:
+    """Begin it before the jobs are submitted: what ends before it begins is not seen."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._seen = ledger.view.history_end()
+        self._waiting: dict[str, Job] = {}
+        self.destinations: dict[str, Arrivals] = {}
+        self.halted: dict[str, JobView] = {}
+        """Jobs that need a person, by their ids."""
+
+    def add(self, jobs: Iterable[Job]) -> None:
+        """Watch these as well."""
+        for job in jobs:
+            if job.id not in self._waiting:
+                self._waiting[job.id] = job
+                self.destinations.setdefault(job.destination, Arrivals()).asked += 1
+
+    @property
+    def asked(self) -> int:
+        """How many jobs are watched in all."""
+        return sum(arrivals.asked for arrivals in self.destinations.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every job is done, or needs a person."""
+        return not self._waiting
+
+    def look(self) -> None:
+        """Take note of all that ended since the last look."""
+        while True:
+            ended, self._seen = self._ledger.view.ended_after(self._seen, HISTORY_A_LOOK)
+            for view in ended:
+                self._end(view.id, str(view.outcome), view.size_bytes)
+            if len(ended) < HISTORY_A_LOOK:
+                break
+        open_jobs = self._ledger.view.open_jobs(list(self._waiting)[:ASKED_AT_ONCE])
+        for job_id in list(self._waiting)[:ASKED_AT_ONCE]:
+            found = open_jobs.get(job_id)
+            if found is None:
+                self._gone(job_id)
+            elif found.state in (State.PARKED, State.BLOCKED):
+                self.halted[job_id] = found
+                self._end(job_id, "failed" if found.state is State.PARKED else "blocked", 0)
+            else:
+                # Whoever comes first is asked for last the next time.
+                self._waiting[job_id] = self._waiting.pop(job_id)
+
+    def _gone(self, job_id: str) -> None:
+        # It may have ended between the two questions; if the history does not know, a person dropped it.
+        view = self._ledger.view.job_view(job_id)
+        self._end(
+            job_id, str(view.outcome) if view and view.outcome else "dropped", view.size_bytes if view else 0
+        )
+
+    def _end(self, job_id: str, outcome: str, size_bytes: int) -> None:
+        job = self._waiting.pop(job_id, None)
+        if job is not None:
+            arrivals = self.destinations[job.destination]
+            arrivals.outcomes[outcome] += 1
+            arrivals.size_bytes += size_bytes
