@@ -1,0 +1,159 @@
+"""`plan` and `resync`: what differs, shown, or brought in line."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from replicator.cli.progress import Show, count, duration, progress, size
+from replicator.cli.watching import follow
+from replicator.drift import Difference, Kind
+from replicator.errors import ConfigError
+from replicator.resync import (
+    REPAIR,
+    Change,
+    LaneSum,
+    Request,
+    Sweep,
+    Tools,
+    Watch,
+    enqueue,
+    jobs_of,
+    jobs_of_plan,
+    read,
+    written,
+)
+from replicator.runtime import Runtime
+from replicator.settings import Settings
+
+DRIFT = 2
+"""The exit status for drift."""
+PLAN_LIMIT_BYTES = 512 * 1024 * 1024
+TROUBLES_SHOWN = 20
+_SIGNS = {
+    Kind.ADD: "+",
+    Kind.UPDATE: "~",
+    Kind.DELETE: "-",
+    Kind.BLOCKED: "!",
+    Kind.CONFLICT: "=",
+    Kind.KEPT: "=",
+}
+_COLUMNS = {
+    "add": (Kind.ADD,),
+    "update": (Kind.UPDATE,),
+    "delete": (Kind.DELETE,),
+    "conflict": (Kind.CONFLICT, Kind.KEPT),
+    "blocked": (Kind.BLOCKED,),
+    "in sync": (Kind.IN_SYNC, Kind.OWN),
+    "only there": (Kind.EXTRA,),
+}
+
+
+def tools_of(runtime: Runtime) -> Tools:
+    """What a comparison needs of a process's parts."""
+    return Tools(runtime.ledger, runtime.rules, runtime.client)
+
+
+def plan(settings: Settings, request: Request, *, as_json: bool) -> int:
+    """Print what a resync would do, as it is found: 0 if nothing, 2 if something, 1 if something could not be read."""
+    tools = tools_of(Runtime(settings))
+    sweep = Sweep(tools, request, weighs=True)
+
+    def ending() -> tuple[list[LaneSum], list[str]]:
+        return sweep.sums(), sweep.troubles
+
+    with progress() as show:
+        changes = (Change.of(item) for item in shown(sweep, show) if item.kind is not Kind.IN_SYNC)
+        if as_json:
+            for line in written(changes, revision=tools.rules.revision, ending=ending):
+                typer.echo(line)
+        else:
+            for change in changes:
+                _print_change(change)
+    if not as_json:
+        print_sums(sweep.sums())
+    return print_troubles(sweep) or (DRIFT if sweep.tally.drift else 0)
+
+
+def resync(settings: Settings, request: Request, *, plan_file: Path | None, wait: bool, as_json: bool) -> int:
+    """Submit a job for everything that differs, or that a plan names. With `wait`, follow them to their end: 1 if
+    something could not be read, failed or waits for a person, else 0.
+    """
+    tools = tools_of(Runtime(settings))
+    watch = Watch(tools.ledger)
+    sweep = None if plan_file else Sweep(tools, request, weighs=False)
+    with progress() as show:
+        if sweep:
+            jobs = jobs_of(shown(sweep, show), everything=request.everything)
+        else:
+            document = read(_text(plan_file), str(plan_file))
+            jobs = iter(jobs_of_plan(document.changes, tools))
+        try:
+            for portion in enqueue(jobs, tools.ledger, action=REPAIR if request.everything else None):
+                watch.add(portion)
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted: {count(watch.asked, 'job')} submitted so far go on", err=True)
+            raise
+    status = print_troubles(sweep) if sweep else 0
+    if wait:
+        return follow(tools.ledger, watch, as_json=as_json) or status
+    if as_json:
+        typer.echo(json.dumps({"submitted": watch.asked, "troubles": sweep.troubles if sweep else []}))
+    else:
+        typer.echo(f"{count(watch.asked, 'job')} submitted; `replicator status` shows how they get on")
+    return status
+
+
+def shown(sweep: Sweep, show: Show) -> Iterator[Difference]:
+    """The sweep's differences, while its progress is shown."""
+    for item in sweep.differences():
+        show(f"compared {count(sweep.tally.compared, 'reference')}, {sweep.tally.drift:,} to do")
+        yield item
+
+
+def print_troubles(sweep: Sweep) -> int:
+    """Print what could not be read to stderr; 1 if there is something."""
+    found = sweep.troubles
+    for message in found[:TROUBLES_SHOWN]:
+        typer.echo(f"error: {message}", err=True)
+    if len(found) > TROUBLES_SHOWN:
+        typer.echo(f"error: and {len(found) - TROUBLES_SHOWN} more of this kind", err=True)
+    return 1 if found else 0
+
+
+def print_sums(lanes: Iterable[LaneSum]) -> None:
+    """Print a table with a line for each rule at each destination."""
+    table = Table("rule", "source", "destination", *_COLUMNS, "to move", "takes about", box=None)
+    for lane in lanes:
+        sums = [f"{sum(lane.kinds.get(kind, 0) for kind in kinds):,}" for kinds in _COLUMNS.values()]
+        takes = "not measured yet" if lane.seconds is None else duration(lane.seconds)
+        if not (lane.kinds.get(Kind.ADD) or lane.kinds.get(Kind.UPDATE)):
+            takes = "-"
+        note = "" if lane.complete else " (incomplete)"
+        table.add_row(lane.rule + note, lane.source, lane.destination, *sums, size(lane.bytes), takes)
+    Console().print(table)
+
+
+def _print_change(change: Change) -> None:
+    sign = _SIGNS.get(change.kind)
+    if sign is None:
+        return  # only counted
+    source = f"{change.source}/{change.repository}:{change.reference}"
+    destination = f"{change.destination}/{change.target}:{change.reference}"
+    moved = f" ({size(change.bytes)})" if change.kind in (Kind.ADD, Kind.UPDATE) else ""
+    digests = f" {change.found} -> {change.wanted}" if change.kind is Kind.UPDATE else ""
+    why = f" {change.kind}: {change.detail}" if change.detail else ""
+    where = destination if change.wanted is None else f"{source} -> {destination}"
+    typer.echo(f"{sign} {where}{digests}{moved}{why}  [{change.rule}]")
+
+
+def _text(path: Path | None) -> str:
+    try:
+        if path is None or path.stat().st_size > PLAN_LIMIT_BYTES:
+            raise ConfigError(f"{path}: too large for a plan")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
