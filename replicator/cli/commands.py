@@ -1,4 +1,7 @@
-"""The commands of `replicator`: what each takes, and how it ends. Exit status: 0 done, 1 error, 130 interrupted."""
+"""The commands of `replicator`: what each takes, and how it ends.
+
+Exit status: 0 done, 1 error, 2 drift, 130 interrupted.
+"""
 
 import os
 import sys
@@ -8,7 +11,8 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli import reports, roles
+from replicator.cli import comparisons, reports, roles
+from replicator.cli.options import AsJSON, Data, Rules
 from replicator.demo import scenario
 from replicator.errors import ReplicatorError
 from replicator.settings import Settings
@@ -20,19 +24,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Rules = Annotated[
-    Path | None,
-    typer.Option("--rules", help="Directory of the rule files. [REPLICATOR_RULES, default: rules]"),
-]
-Data = Annotated[
-    Path | None, typer.Option("--data", help="Directory that `up` keeps its data in. [REPLICATOR_DATA]")
-]
 Host = Annotated[str | None, typer.Option("--host", help="Address to listen on. [REPLICATOR_HOST]")]
 Port = Annotated[
     int | None, typer.Option("--port", help="Port to listen on. [REPLICATOR_PORT, default: 8080]")
 ]
 MetricsPort = Annotated[int | None, typer.Option("--metrics-port", help="Port to serve /metrics on.")]
-AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Directory = Annotated[Path | None, typer.Argument(help="Directory of the rule files. [REPLICATOR_RULES]")]
 
 
@@ -116,6 +112,10 @@ def explain(
 def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> None:
     """Show lag, pending jobs and failures for every rule and destination."""
     reports.status(Settings.load(rules=rules, data=data), as_json=as_json)
+
+
+app.command()(comparisons.plan)
+app.command()(comparisons.resync)
 
 
 def main() -> None:

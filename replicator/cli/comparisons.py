@@ -1,0 +1,135 @@
+"""`plan`, `resync` and `verify`: what each takes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from replicator.cli import comparing
+from replicator.cli.options import (
+    AsJSON,
+    Data,
+    Destination,
+    Repository,
+    Rule,
+    Rules,
+    Since,
+    Source,
+    Tag,
+    moment,
+    share,
+)
+from replicator.errors import ConfigError
+from replicator.resync import Request, Scope
+from replicator.settings import Settings
+
+Recheck = Annotated[
+    str | None,
+    typer.Option(
+        "--recheck",
+        metavar="SHARE",
+        help="Believe the ledger about what was copied, and read only this share at the destinations: 10%."
+        " [default: read everything]",
+    ),
+]
+
+
+def plan(
+    rule: Rule = None,
+    destination: Destination = None,
+    source: Source = None,
+    repository: Repository = None,
+    tag: Tag = None,
+    since: Since = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Show what `resync --prune` would delete as drift, too.")
+    ] = False,
+    recheck: Recheck = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the plan as JSON: `resync --plan FILE` carries it out.")
+    ] = False,
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """Show what a resync would do: add, update, delete, conflicts, bytes and time. Changes nothing.
+
+    Both sides of every rule are listed and compared. A line for each difference:
+
+      +  the source has it, the destination does not
+      ~  the destination has something else
+      -  the destination has it from us, the source not any more (with --prune)
+      !  blocked: a guard holds it until a person decides
+      =  conflict: it differs and stays (override: false, or another rule wrote it)
+
+    Exit status: 0 everything in line, 2 drift, 1 something could not be read (it is never taken for absent).
+
+    Examples:
+      replicator plan
+      replicator plan --destination us --repository 'payments/**'
+      replicator plan --json > plan.json     # read it, then: replicator resync --plan plan.json
+    """
+    scope = Scope(rule, destination, source, repository, tag)
+    request = Request(scope, moment(since), prune, share(recheck, "--recheck"))
+    raise typer.Exit(comparing.plan(Settings.load(rules=rules, data=data), request, as_json=as_json))
+
+
+def resync(
+    rule: Rule = None,
+    destination: Destination = None,
+    source: Source = None,
+    repository: Repository = None,
+    tag: Tag = None,
+    since: Since = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="Carry out this plan, and refuse if the world moved since."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Look at every reference below its tag, also where the tag is right, and send what is missing.",
+        ),
+    ] = False,
+    prune: Annotated[
+        bool,
+        typer.Option(
+            "--prune", help="Also delete what the source no longer has, where the rule deletes; wants --yes."
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, with --prune: delete.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Show progress, and end when everything has been done.")
+    ] = False,
+    recheck: Recheck = None,
+    as_json: AsJSON = False,
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """Bring every destination in line: compare, and have everything copied that differs.
+
+    The command of the bad day: it wants a Redis, empty or not, and workers; the receiver may be down, and events may
+    stream in, which go first. Without options it is about all rules. Ctrl-C ends the comparison, or the waiting; jobs
+    that were submitted are done all the same.
+
+    Deleting (--prune) keeps every guard: only what came from us, only if the source says twice that it is gone, not
+    more than `delete_cap` an hour. Look at `replicator plan --prune` before.
+
+    Exit status: 0 done (with --wait: all is there), 1 something could not be read, failed or waits for a person.
+
+    Examples:
+      replicator resync --destination us --wait          # a region was lost
+      replicator resync --rule prod-to-dr --since 6h
+      replicator resync --plan plan.json --wait
+    """
+    if prune and not yes:
+        raise ConfigError("--prune deletes: look at `replicator plan --prune` first, then add --yes")
+    narrowing = (rule, destination, source, repository, tag, since, recheck)
+    if plan and (everything or prune or any(item is not None for item in narrowing)):
+        raise ConfigError("--plan names everything that is to be done: leave the other options out")
+    scope = Scope(rule, destination, source, repository, tag)
+    request = Request(scope, moment(since), prune, share(recheck, "--recheck"), everything)
+    settings = Settings.load(rules=rules, data=data)
+    raise typer.Exit(comparing.resync(settings, request, plan_file=plan, wait=wait, as_json=as_json))
