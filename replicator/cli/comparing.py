@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from replicator.cli.progress import Show, count, duration, progress, size
 from replicator.cli.watching import follow
@@ -41,14 +39,15 @@ _SIGNS = {
     Kind.CONFLICT: "=",
     Kind.KEPT: "=",
 }
-_COLUMNS = {
-    "add": (Kind.ADD,),
-    "update": (Kind.UPDATE,),
-    "delete": (Kind.DELETE,),
-    "conflict": (Kind.CONFLICT, Kind.KEPT),
+_SUMS = {
+    "to add": (Kind.ADD,),
+    "to update": (Kind.UPDATE,),
+    "to delete": (Kind.DELETE,),
     "blocked": (Kind.BLOCKED,),
+    "in conflict": (Kind.CONFLICT, Kind.KEPT),
     "in sync": (Kind.IN_SYNC, Kind.OWN),
-    "only there": (Kind.EXTRA,),
+    "only at the destination": (Kind.EXTRA,),
+    "left out": (Kind.SKIPPED,),
 }
 
 
@@ -125,16 +124,15 @@ def print_troubles(sweep: Sweep) -> int:
 
 
 def print_sums(lanes: Iterable[LaneSum]) -> None:
-    """Print a table with a line for each rule at each destination."""
-    table = Table("rule", "source", "destination", *_COLUMNS, "to move", "takes about", box=None)
+    """Print a line for each rule at each destination."""
     for lane in lanes:
-        sums = [f"{sum(lane.kinds.get(kind, 0) for kind in kinds):,}" for kinds in _COLUMNS.values()]
-        takes = "not measured yet" if lane.seconds is None else duration(lane.seconds)
-        if not (lane.kinds.get(Kind.ADD) or lane.kinds.get(Kind.UPDATE)):
-            takes = "-"
+        sums = {name: sum(lane.kinds.get(kind, 0) for kind in kinds) for name, kinds in _SUMS.items()}
+        parts = [f"{number:,} {name}" for name, number in sums.items() if number or name == "in sync"]
+        if lane.kinds.get(Kind.ADD) or lane.kinds.get(Kind.UPDATE):
+            takes = "" if lane.seconds is None else f", in about {duration(lane.seconds)}"
+            parts.append(f"{size(lane.bytes)} to move{takes}")
         note = "" if lane.complete else " (incomplete)"
-        table.add_row(lane.rule + note, lane.source, lane.destination, *sums, size(lane.bytes), takes)
-    Console().print(table)
+        typer.echo(f"{lane.rule}: {lane.source} -> {lane.destination}{note}: {', '.join(parts)}")
 
 
 def _print_change(change: Change) -> None:
