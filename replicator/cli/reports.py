@@ -10,6 +10,7 @@ from rich.table import Table
 from replicator.errors import ConfigError
 from replicator.oci import Repository, Tag
 from replicator.rulefiles import RulesError, load
+from replicator.rules import TriggerType
 from replicator.rules.explain import Landing, Verdict
 from replicator.rules.explain import explain as verdicts
 from replicator.runtime import Runtime
@@ -78,8 +79,12 @@ def _split(reference: str, *, known: list[str]) -> tuple[str, Repository, Tag | 
 
 def _print_verdict(verdict: Verdict) -> None:
     typer.echo(f"{verdict.rule}: {'takes it' if verdict.taken else 'leaves it'} ({verdict.clause})")
+    if verdict.taken and verdict.trigger != TriggerType.EVENT_BASED:
+        typer.echo(f"  trigger: {verdict.trigger}")
     for landing in verdict.landings:
         typer.echo(f"  -> {_where(landing)}")
+        for clause in landing.retention:
+            typer.echo(f"     retention: {clause}")
     for clause in verdict.later:
         typer.echo(f"  judged when the job runs: {clause}")
 

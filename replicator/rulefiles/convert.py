@@ -23,6 +23,7 @@ from replicator.rulefiles.files import (
 )
 from replicator.rulefiles.harbor import PolicyFile
 from replicator.rulefiles.problems import Problem
+from replicator.rulefiles.retention import retention
 from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import (
     TLS,
@@ -200,7 +201,12 @@ def _tls(read: TLSFile, *, verify: bool) -> TLS:
 def _destination(read: str | DestinationFile) -> Destination:
     if isinstance(read, str):
         return Destination(read)
-    return Destination(read.registry, read.namespace, read.replace_count or 0)
+    return Destination(
+        read.registry,
+        read.namespace,
+        read.replace_count or 0,
+        retention(read.retention) if read.retention else None,
+    )
 
 
 def _filters(read: list[FilterFile]) -> tuple[Filter, ...]:

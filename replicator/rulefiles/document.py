@@ -62,15 +62,17 @@ class Document:
         return _problem(self.file, _mark(found), message)
 
     def written(self, path: Path) -> str | None:
-        """The scalar at `path` as the file spells it; None for a list, a mapping and an empty file."""
-        node = self._find(path)[1]
+        """The scalar at `path` as the file spells it; None if there is another value or none."""
+        node = self._root
+        for part in path:
+            node = next((child for key, child in _children(node) if _name(key) == part), None)
         return node.value if isinstance(node, yaml.ScalarNode) else None
 
     def _find(self, path: Path) -> tuple[yaml.Node | None, yaml.Node | None]:
         key, node = None, self._root
         for part in path:
             for child_key, child in _children(node):
-                if part == (child_key.value if isinstance(child_key, yaml.ScalarNode) else child_key):
+                if part == _name(child_key):
                     node = child
                     key = child_key if isinstance(child_key, yaml.ScalarNode) else None
                     break
@@ -236,6 +238,10 @@ def _children(node: yaml.Node | None) -> Iterator[tuple[yaml.Node | int, yaml.No
         yield from node.value
     elif isinstance(node, yaml.SequenceNode):
         yield from enumerate(node.value)
+
+
+def _name(key: yaml.Node | int) -> object:
+    return key.value if isinstance(key, yaml.ScalarNode) else key
 
 
 def _is_null(node: yaml.Node | None) -> bool:

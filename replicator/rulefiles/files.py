@@ -21,6 +21,7 @@ from pydantic import (
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
 from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
+from replicator.rulefiles.retention import RetentionFile
 from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import PROMOTE, Decoration, Filter, FilterType, RegistryType, Signatures
 
@@ -162,6 +163,12 @@ class DestinationFile(FileModel):
         description="How many components the namespace replaces: 0 prepends it, -1 keeps the last one alone.",
     )
 
+    retention: RetentionFile | None = Field(
+        default=None,
+        description="Which copies have had their time, once the source no longer has them: sentences such as"
+        " keep last 10 with prefix prod-, or a lifecycle policy of Amazon ECR.",
+    )
+
     @model_validator(mode="after")
     def _namespace_and_count(self) -> "DestinationFile":
         if self.namespace is not None and self.replace_count is None:
@@ -221,8 +228,7 @@ class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
     later_keys = frozenset(
-        {"sweep_interval", "conflict", "keys", "platforms"}
-        | {"platforms_rewrite", "poll", "retention", "mode"}
+        {"sweep_interval", "conflict", "keys", "platforms"} | {"platforms_rewrite", "poll", "mode"}
     )
     later_values: ClassVar = {"signatures": frozenset({"require"})}
 

@@ -131,7 +131,8 @@ def _not_text(document: Document, path: Path, value: object) -> str:
         return (
             f"must be text, not a {kind}; what begins with {'{' if kind == 'mapping' else '['} needs quotes"
         )
-    shown = "" if _SECRETS.intersection(path) else f': "{document.written(path)}"'
+    written = document.written(path)
+    shown = "" if written is None or _SECRETS.intersection(path) else f': "{written}"'
     return f"must be text; write it in quotes{shown}"
 
 

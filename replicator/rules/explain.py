@@ -6,16 +6,20 @@ from replicator.oci import Repository, Tag, companion_subject
 from replicator.rules.filters import Filter, FilterType
 from replicator.rules.matching import keeps_text, takes_tag
 from replicator.rules.namespace import destination_repository
-from replicator.rules.rule import Destination, Rule, RuleSet, Signatures
+from replicator.rules.rule import Destination, Rule, RuleSet, Signatures, TriggerType
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """What becomes of a reference at one destination: the repository it lands in, or why it cannot."""
+    """What becomes of a reference at one destination: the repository it lands in, or why it cannot.
+
+    `retention` says in words how long it stays there once the source no longer has it; as long as it likes if empty.
+    """
 
     destination: str
     repository: Repository | None
     problem: str | None = None
+    retention: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Verdict:
     rule: str
     taken: bool
     clause: str
+    trigger: str = TriggerType.EVENT_BASED
+    """What starts the rule, with the schedule if it has one."""
     landings: tuple[Landing, ...] = ()
     later: tuple[str, ...] = ()
     """Clauses that need the manifest or its labels, and so are judged only when the job runs."""
@@ -38,12 +44,15 @@ def explain(rules: RuleSet, registry: str, repository: Repository, tag: Tag | No
 def _verdict(rules: RuleSet, rule: Rule, registry: str, repository: Repository, tag: Tag | None) -> Verdict:
     refusal = _refusal(rule, registry, repository, tag)
     if refusal:
-        return Verdict(rule.name, taken=False, clause=refusal)
+        return Verdict(rule.name, taken=False, clause=refusal, trigger=_trigger(rule))
     landings = tuple(_landing(rules, there, repository) for there in rule.destinations)
     later = tuple(
         _clause(item) for item in rule.filters if item.type in (FilterType.LABEL, FilterType.RESOURCE)
     )
-    return Verdict(rule.name, taken=True, clause=_grounds(rule, tag), landings=landings, later=later)
+    clause = _grounds(rule, tag)
+    return Verdict(
+        rule.name, taken=True, clause=clause, trigger=_trigger(rule), landings=landings, later=later
+    )
 
 
 def _refusal(rule: Rule, registry: str, repository: Repository, tag: Tag | None) -> str | None:
@@ -76,10 +85,17 @@ def _clause(item: Filter) -> str:
     return f"{item.type} {item.decoration} {value!r}"
 
 
+def _trigger(rule: Rule) -> str:
+    if rule.schedule:
+        return f"{rule.trigger} {rule.schedule}"
+    return f"{rule.trigger}, with a backfill" if rule.backfill else str(rule.trigger)
+
+
 def _landing(rules: RuleSet, there: Destination, repository: Repository) -> Landing:
     registry = rules.registries.get(there.registry)
     try:
         name = destination_repository(there, repository, registry.type if registry else None)
     except ValueError as exc:
         return Landing(there.registry, None, str(exc))
-    return Landing(there.registry, name)
+    clauses = there.retention.clauses if there.retention else ()
+    return Landing(there.registry, name, retention=tuple(map(str, clauses)))

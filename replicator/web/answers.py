@@ -3,7 +3,7 @@
 from pydantic import BaseModel, ConfigDict
 
 from replicator.ledger import DeadLetter, JobView
-from replicator.rules import Registry, Rule
+from replicator.rules import Destination, Registry, Rule, Schedule
 
 
 class _Answer(BaseModel):
@@ -75,11 +75,35 @@ class RegistryAnswer(_Answer):
 
 
 class DestinationAnswer(_Answer):
-    """Where a rule copies to."""
+    """Where a rule copies to. `retention` is its clauses in words, the most important first."""
 
     registry: str
     namespace: str | None
     replace_count: int
+    retention: list[str]
+
+    @classmethod
+    def of(cls, there: Destination) -> "DestinationAnswer":
+        """`there` as JSON."""
+        return cls(
+            registry=there.registry,
+            namespace=there.namespace,
+            replace_count=there.replace_count,
+            retention=[str(clause) for clause in there.retention.clauses] if there.retention else [],
+        )
+
+
+class ScheduleAnswer(_Answer):
+    """When a scheduled rule runs."""
+
+    cron: str
+    timezone: str
+    jitter_seconds: float
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "ScheduleAnswer":
+        """`schedule` as JSON."""
+        return cls(cron=schedule.cron, timezone=schedule.timezone, jitter_seconds=schedule.jitter_s)
 
 
 class FilterAnswer(_Answer):
@@ -91,12 +115,15 @@ class FilterAnswer(_Answer):
 
 
 class RuleAnswer(_Answer):
-    """A rule of the rule files."""
+    """A rule of the rule files. `was` is the names that it had before."""
 
     name: str
+    was: list[str]
     source: str
     destinations: list[DestinationAnswer]
     trigger: str
+    schedule: ScheduleAnswer | None
+    backfill: bool
     filters: list[FilterAnswer]
     signatures: str
     deletion: bool
@@ -108,14 +135,12 @@ class RuleAnswer(_Answer):
         """`rule` as JSON."""
         return cls(
             name=rule.name,
+            was=list(rule.was),
             source=rule.source,
-            destinations=[
-                DestinationAnswer(
-                    registry=there.registry, namespace=there.namespace, replace_count=there.replace_count
-                )
-                for there in rule.destinations
-            ],
+            destinations=[DestinationAnswer.of(there) for there in rule.destinations],
             trigger=rule.trigger,
+            schedule=ScheduleAnswer.of(rule.schedule) if rule.schedule else None,
+            backfill=rule.backfill,
             filters=[
                 FilterAnswer(
                     type=item.type,

@@ -62,6 +62,20 @@ def test_explain_says_where_a_reference_lands(rules: Path) -> None:
     assert "judged when the job runs" in result.stdout
 
 
+def test_explain_says_when_a_rule_runs_and_how_long_copies_stay(rules: Path) -> None:
+    text = SOUND.replace("replace_count: 1}", 'replace_count: 1, retention: ["keep last 5"]}')
+    trigger = '    trigger: {type: scheduled, cron: "0 2 * * *", timezone: Europe/Vienna}\n'
+    (rules / "rules.yaml").write_text(text + trigger)
+
+    result = run("explain", "eu/production/web:v1", "--rules", str(rules))
+
+    assert result.stdout.splitlines()[1:4] == [
+        "  trigger: scheduled 0 2 * * * (Europe/Vienna)",
+        "  -> us/mirror/web",
+        "     retention: keep last 5",
+    ]
+
+
 def test_explain_names_the_clause_that_refused(rules: Path) -> None:
     result = run("explain", "eu/production/web:latest", "--rules", str(rules), "--json")
 

@@ -18,6 +18,8 @@ WORDS = [
     *("trigger", "filters", "value", "decoration", "signatures", "deletion", "delete_grace", "src_registry", "poll"),
     *("dest_registry", "harbor", "basic", "ecr", "https://eu.example.com", "require", "scheduled", "push", "tag"),
     *("label", "resource", "#text", "#list", "[key]", "", "${X}", "**", "a[", "cron", "access_key", "access_secret"),
+    *("was", "backfill", "timezone", "jitter", "trigger_settings", "retention", "selection", "tagStatus", "action"),
+    *("tagPrefixList", "countType", "countUnit", "countNumber", "rulePriority", "keep last 3", '{"rules": []}'),
 ]  # fmt: skip
 scalars = st.sampled_from(WORDS) | st.integers(-2, 3) | st.booleans() | st.none() | st.floats() | st.text()
 values = st.recursive(

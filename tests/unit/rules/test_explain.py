@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import pytest
 
 from replicator.oci import Repository, Tag
 from replicator.rules import (
+    Clause,
+    Count,
     Decoration,
     Destination,
     Filter,
@@ -9,9 +13,13 @@ from replicator.rules import (
     Landing,
     Registry,
     RegistryType,
+    Retention,
     Rule,
     RuleSet,
+    Schedule,
     Signatures,
+    TagStatus,
+    TriggerType,
     explain,
 )
 
@@ -82,3 +90,36 @@ def test_what_needs_the_manifest_is_told_apart() -> None:
 
     assert verdict.taken
     assert verdict.later == ("label matches 'released, signed'", "resource matches 'image'")
+
+
+@pytest.mark.parametrize(
+    ("one", "trigger"),
+    [
+        (rule(), "event_based"),
+        (replace(rule(), backfill=True), "event_based, with a backfill"),
+        (replace(rule(), trigger=TriggerType.MANUAL), "manual"),
+        (
+            replace(
+                rule(), trigger=TriggerType.SCHEDULED, schedule=Schedule("0 2 * * *", "Europe/Vienna", 300)
+            ),
+            "scheduled 0 2 * * * (Europe/Vienna), up to 300 s later",
+        ),
+    ],
+)
+def test_a_verdict_says_what_starts_the_rule(one: Rule, trigger: str) -> None:
+    for tag in (Tag("v1"), Tag("v2")):
+        (verdict,) = explain(RuleSet(REGISTRIES, (one,)), "eu", Repository("a/b"), tag)
+
+        assert verdict.trigger == trigger
+
+
+def test_a_landing_says_how_long_copies_stay() -> None:
+    retention = Retention((Clause(TagStatus.UNTAGGED, Count.DAYS, 1), Clause(TagStatus.ANY, Count.IMAGES, 5)))
+    one = replace(rule(), destinations=(Destination("us", retention=retention), Destination("hub")))
+
+    (verdict,) = explain(RuleSet(REGISTRIES, (one,)), "eu", Repository("a/b"), Tag("v1"))
+
+    assert [landing.retention for landing in verdict.landings] == [
+        ("untagged older than 1 day", "keep last 5"),
+        (),
+    ]

@@ -2,13 +2,15 @@
 
 import logging
 import re
+from dataclasses import replace
 
 import pytest
 
 from replicator.jobs import Outcome
 from replicator.ledger import DeadLetter, JobView, Lane, State
 from replicator.oci import Digest, Repository, Tag
-from tests.fakes.web import SECRET, TOKEN, FixedRules, Site, ToldLedger
+from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
+from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger
 
 API = ("/api/v1/status", "/api/v1/rules", "/api/v1/jobs", "/api/v1/jobs/x", "/api/v1/failures")
 
@@ -146,6 +148,42 @@ def test_rules_show_the_error_of_a_broken_revision_and_no_secret() -> None:
     assert rules["rules"][0]["filters"] == [{"type": "name", "value": "team/**", "decoration": "matches"}]
     assert [registry["webhook"] for registry in rules["registries"]] == ["secret", "anonymous", "none"]
     assert "canary" not in answer.text
+
+
+def test_a_rule_is_shown_with_its_schedule_its_retention_and_its_former_names() -> None:
+    clauses = (Clause(TagStatus.TAGGED, Count.IMAGES, 10, prefixes=("prod-",)),)
+    scheduled = Rule(
+        "nightly",
+        "eu",
+        (Destination("us", retention=Retention(clauses)), Destination("open")),
+        trigger=TriggerType.SCHEDULED,
+        schedule=Schedule("0 30 2 * * *", "Europe/Vienna", 300.0),
+        was=("old", "older"),
+    )
+    rules = FixedRules(
+        replace(RULES, rules=(scheduled, Rule("new", "eu", (Destination("us"),), backfill=True)))
+    )
+
+    shown, other = Site(rules=rules).get("/api/v1/rules").json()["rules"]
+
+    assert (shown["trigger"], shown["was"], shown["backfill"]) == ("scheduled", ["old", "older"], False)
+    assert shown["schedule"] == {"cron": "0 30 2 * * *", "timezone": "Europe/Vienna", "jitter_seconds": 300.0}
+    assert [there["retention"] for there in shown["destinations"]] == [["keep last 10 with prefix prod-"], []]
+    assert (other["schedule"], other["was"], other["backfill"]) == (None, [], True)
+
+
+def test_what_is_open_under_a_former_name_counts_for_the_rule() -> None:
+    renamed = Rule("new", "eu", (Destination("us"),), was=("old",))
+    told = {("new", "us"): Lane(1, 0, 2, None), ("old", "us"): Lane(3, 1, 0, 993.0)}
+    site = Site(rules=FixedRules(replace(RULES, rules=(renamed,))), ledger=ToldLedger(told_lanes=told))
+
+    (lane,) = site.get("/api/v1/status").json()["lanes"]
+    scrape = site.get("/metrics").text
+
+    assert (lane["rule"], lane["pending"], lane["failed"], lane["blocked"]) == ("new", 4, 1, 2)
+    assert lane["lag_seconds"] == 7
+    assert 'replicator_pending_jobs{destination="us",rule="new"} 4.0' in scrape
+    assert 'rule="old"' not in scrape
 
 
 def test_jobs_are_listed_by_state(site: Site) -> None:
