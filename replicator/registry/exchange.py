@@ -49,6 +49,7 @@ class Exchange:
     ) -> None:
         self.registry = registry
         self.base = base_url(registry)
+        self._origin = origin_of(self.base)
         self._observe = observe
         self._own = transport or open_transport(registry, with_certificate=True)
         has_certificate = bool(registry.tls.cert_file) and transport is None
@@ -56,7 +57,7 @@ class Exchange:
 
     def is_own(self, url: httpx.URL) -> bool:
         """True where `url` has the registry's origin, the only one that its credential is for."""
-        return origin_of(url) == origin_of(self.base)
+        return origin_of(url) == self._origin
 
     def open(
         self,
@@ -72,21 +73,24 @@ class Exchange:
         A request whose body can be repeated is sent again once if the connection broke: the other side may have closed
         an idle connection just then (RFC 9110 9.2.2). Sending any of ours twice does no harm.
         """
-        if not is_reachable(url):
+        is_own = self.is_own(url)
+        if not is_own and not is_reachable(url):
             raise PermanentError(f"{topic}: not an address that a request can go to: {clean(url.host)!r}")
         is_repeatable = content is None or isinstance(content, bytes)
+        transport = self._own if is_own else self._other
         try:
             try:
-                return self._send(method, url, headers=headers, content=content)
+                return self._send(transport, method, url, headers=headers, content=content)
             except _LOST:
                 if not is_repeatable:
                     raise
-                return self._send(method, url, headers=headers, content=content)
+                return self._send(transport, method, url, headers=headers, content=content)
         except (httpx.TransportError, httpx.InvalidURL) as exc:
             raise broken(exc, topic) from exc
 
     def _send(
         self,
+        transport: httpx.BaseTransport,
         method: str,
         url: httpx.URL,
         *,
@@ -96,7 +100,6 @@ class Exchange:
         request = httpx.Request(
             method, url, headers={**_HEADERS, **headers}, content=content, extensions=dict(_TIMEOUTS)
         )
-        transport = self._own if self.is_own(url) else self._other
         began, status = time.monotonic(), 0
         try:
             response = transport.handle_request(request)

@@ -137,7 +137,8 @@ class Login:
 
     def _token(self, scopes: Scopes, *, share: float) -> str:
         with self._lock:
-            key = self._wider.get(_key(scopes), _key(scopes))
+            key = _key(scopes)
+            key = self._wider.get(key, key)
             lock = self._token_locks.setdefault(key, threading.Lock())
         with lock:
             token = self._tokens.get(key)

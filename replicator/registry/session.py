@@ -54,11 +54,11 @@ class Session:
         self.kind = exchange.registry.type
         self._exchange = exchange
         self._login = Login(exchange)
+        self._root = str(exchange.base.copy_with(query=None, fragment=None)).rstrip("/")
 
     def url(self, path: str, query: str = "") -> httpx.URL:
         """The URL of `path`, which starts with a slash and is already quoted, below the registry's base."""
-        raw = self._exchange.base.raw_path.rstrip(b"/") + path.encode("ascii")
-        return self._exchange.base.copy_with(raw_path=raw + (b"?" + query.encode("ascii") if query else b""))
+        return httpx.URL(f"{self._root}{path}?{query}" if query else f"{self._root}{path}")
 
     def resolve(self, answer_url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
         """The URL that a `Location` or `Link` names, which must be at the registry's own origin.
@@ -119,8 +119,10 @@ class Session:
             if is_refused and not is_anew and self._is_worth_repeating(call, response, sent):
                 is_anew = True
                 continue
+            if response.status_code not in _REDIRECTS or call.method not in {"GET", "HEAD"}:
+                return response, url
             location = response.headers.get("location")
-            if response.status_code not in _REDIRECTS or call.method not in {"GET", "HEAD"} or not location:
+            if not location:
                 return response, url
             _drop(response, call.topic)
             hops += 1

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
+from typing import ClassVar
 
 import pytest
 import trustme
@@ -384,6 +385,37 @@ def test_one_connection_serves_many_requests() -> None:
     server.shutdown()
     server.server_close()
     assert Counting.connections == 1
+
+
+class Gathering(Counting):
+    """Answers a request when sixteen are under way, each on a connection of its own."""
+
+    gate = Barrier(16, timeout=20)
+    peers: ClassVar[set[object]] = set()
+
+    def answer(self) -> None:
+        self.peers.add(self.client_address)
+        self.gate.wait()
+        super().answer()
+
+    do_HEAD = answer  # noqa: N815 - the name that the base class calls
+
+
+def test_sixteen_threads_do_not_wait_for_each_other() -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gathering)
+    Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    client = connect(registry(f"http://127.0.0.1:{server.server_port}"))
+
+    def ask(number: int) -> Digest | None:
+        return client.digest_of(Repository("a"), Tag(f"v{number}"))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(ask, range(48))) == [None] * 48
+
+    client.close()
+    server.shutdown()
+    server.server_close()
+    assert len(Gathering.peers) == 16
 
 
 def server_tls(authority: trustme.CA, host: str = "127.0.0.1") -> ssl.SSLContext:
