@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 
 import pytest
 
@@ -10,7 +11,14 @@ from replicator.ledger import DeadLetter, JobView, Lane, State
 from replicator.oci import Digest, Repository, Tag
 from tests.fakes.web import SECRET, TOKEN, FixedRules, Site, ToldLedger
 
-API = ("/api/v1/status", "/api/v1/rules", "/api/v1/jobs", "/api/v1/jobs/x", "/api/v1/failures")
+API = (
+    "/api/v1/status",
+    "/api/v1/rules",
+    "/api/v1/jobs",
+    "/api/v1/jobs/x",
+    "/api/v1/failures",
+    "/api/v1/deletions",
+)
 
 
 def a_job(name: str, state: State) -> JobView:
@@ -126,6 +134,7 @@ def test_status_shows_every_lane(site: Site) -> None:
         "pending": 3,
         "failed": 1,
         "blocked": 2,
+        "paused": False,
     }
     assert [lane["destination"] for lane in status["lanes"]] == ["us", "open"]
     assert status["inbox"] == {"length": 4, "oldest_seconds": 2.0}
@@ -204,7 +213,7 @@ def test_an_unknown_path_is_not_found(site: Site) -> None:
 
 
 class BrokenLedger(ToldLedger):
-    def jobs(self, **_: object) -> list[JobView]:
+    def each(self, **_: object) -> Iterator[JobView]:
         raise RuntimeError(f"token {TOKEN}")
 
 
