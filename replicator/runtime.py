@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from replicator.broker import Bell, make_app
 from replicator.errors import ConfigError, PermanentError, TemporaryError
 from replicator.ledger import Ledger
+from replicator.operate import Desk
 from replicator.registry import RegistryClient, connect
 from replicator.rulefiles import RuleBook
 from replicator.rules import Registry, RuleSet
@@ -89,6 +90,11 @@ class Runtime:
         """What a worker needs to run jobs."""
         return Tools(self.ledger, lambda: self.rules, self.client, self.settings.lease_s)
 
+    @property
+    def desk(self) -> Desk:
+        """What an operator needs to see and settle jobs."""
+        return Desk(self.ledger, lambda: self.rules, self.client)
+
     def client(self, name: str) -> RegistryClient:
         """The client of the registry that the rules name so; a changed registry gets a new one."""
         registry = self.rules.registries.get(name)
@@ -135,4 +141,12 @@ def api_token(settings: Settings) -> SecretStr:
         raise ConfigError(
             "REPLICATOR_API_TOKEN (or REPLICATOR_API_TOKEN_FILE) must be set: the API needs a token"
         )
+    return token
+
+
+def api_read_token(settings: Settings) -> SecretStr | None:
+    """The token that may only read, if one is configured. Raises ConfigError if it is the other one."""
+    token = settings.read_api_read_token()
+    if token is not None and token == settings.read_api_token():
+        raise ConfigError("REPLICATOR_API_READ_TOKEN: is the same as REPLICATOR_API_TOKEN, which may write")
     return token

@@ -66,6 +66,12 @@ class Settings(BaseSettings):
         description="bearer token of the API; `up` makes one if there is none, `serve` wants one",
     )
     api_token_file: Path | None = Field(default=None, description="file that holds the API token instead")
+    api_read_token: SecretStr | None = Field(
+        default=None, description="another bearer token of the API, which may look and change nothing"
+    )
+    api_read_token_file: Path | None = Field(
+        default=None, description="file that holds the reading token instead"
+    )
     log_format: Annotated[Literal["text", "json"], BeforeValidator(_lower)] = Field(
         default="text", description="`text`, or `json` for one object a line"
     )
@@ -116,21 +122,22 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:
-        if self.api_token and self.api_token_file:
-            raise ValueError(f"set {PREFIX}API_TOKEN or {PREFIX}API_TOKEN_FILE, not both")
+        for name in ("api_token", "api_read_token"):
+            if getattr(self, name) and getattr(self, f"{name}_file"):
+                variable = _variable((name,))
+                raise ValueError(f"set {variable} or {variable}_FILE, not both")
         return self
 
     def read_api_token(self) -> SecretStr | None:
         """The API's token, from the variable or the file; None if neither is set. Raises ConfigError."""
-        if self.api_token_file is None:
-            return self.api_token
-        try:
-            text = self.api_token_file.read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise ConfigError(f"{PREFIX}API_TOKEN_FILE: cannot read {self.api_token_file}") from exc
-        if not text:
-            raise ConfigError(f"{PREFIX}API_TOKEN_FILE: {self.api_token_file} is empty")
-        return SecretStr(text)
+        return (
+            self.api_token if self.api_token_file is None else _secret("api_token_file", self.api_token_file)
+        )
+
+    def read_api_read_token(self) -> SecretStr | None:
+        """The token that may only read, likewise."""
+        path = self.api_read_token_file
+        return self.api_read_token if path is None else _secret("api_read_token_file", path)
 
     @property
     def trace_exporter(self) -> Literal["otlp", "console"] | None:
@@ -139,6 +146,16 @@ class Settings(BaseSettings):
             return None
         wanted = self.otel_endpoint or self.otel_traces_endpoint
         return self.otel_traces_exporter or ("otlp" if wanted else None)
+
+
+def _secret(name: str, path: Path) -> SecretStr:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{_variable((name,))}: cannot read {path}") from exc
+    if not text:
+        raise ConfigError(f"{_variable((name,))}: {path} is empty")
+    return SecretStr(text)
 
 
 def environment() -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from replicator.errors import ReplicatorError
 from replicator.intake import take_in
 from replicator.jobs import Crew, jobs_at_once
+from replicator.ledger import Pause, PauseKind
 from replicator.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,11 @@ def _router(runtime: Runtime) -> Callable[[], None]:
 def _dispatcher(runtime: Runtime) -> Callable[[], None]:
     ledger, fleet = runtime.ledger, runtime.ledger.fleet
     told: set[Crew] = set()
+    paused: dict[tuple[PauseKind, str], Pause] = {}
 
     def dispatch() -> None:
         rules = runtime.rules
+        _tell_pauses(ledger.pauses.all(), paused)
         names = ledger.destinations() | set(rules.destinations)
         crews = ledger.crews()
         _warn_of_short(crews, rules.destinations, told)
@@ -89,6 +92,18 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         ledger.wait(max(0.01, soonest))
 
     return dispatch
+
+
+def _tell_pauses(pauses: list[Pause], told: dict[tuple[PauseKind, str], Pause]) -> None:
+    """Say once of each pause that it began, and that it ended."""
+    now = {(pause.kind, pause.name): pause for pause in pauses}
+    for key, pause in now.items():
+        if told.get(key) != pause:
+            log.warning("paused", extra={"kind": pause.kind, "subject": pause.name, "why": pause.reason})
+    for kind, name in told.keys() - now.keys():
+        log.info("resumed", extra={"kind": kind, "subject": name})
+    told.clear()
+    told.update(now)
 
 
 def _warn_of_short(crews: list[Crew], destinations: Collection[str], told: set[Crew]) -> None:

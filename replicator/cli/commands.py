@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli import comparisons, reports, roles
-from replicator.cli.options import AsJSON, Data, Rules
+from replicator.cli import comparisons, keeping, reports, roles
+from replicator.cli.groups import group
+from replicator.cli.options import AsJSON, Data, Limit, Rules
 from replicator.demo import scenario
 from replicator.errors import ReplicatorError
 from replicator.settings import Settings
@@ -29,6 +30,10 @@ Port = Annotated[
     int | None, typer.Option("--port", help="Port to listen on. [REPLICATOR_PORT, default: 8080]")
 ]
 MetricsPort = Annotated[int | None, typer.Option("--metrics-port", help="Port to serve /metrics on.")]
+OneRule = Annotated[str | None, typer.Option("--rule", help="The rule.", metavar="NAME")]
+OneDestination = Annotated[
+    str | None, typer.Option("--destination", help="The destination, for every rule.", metavar="REGISTRY")
+]
 Directory = Annotated[Path | None, typer.Argument(help="Directory of the rule files. [REPLICATOR_RULES]")]
 
 
@@ -116,6 +121,81 @@ def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> N
 
 app.command()(comparisons.plan)
 app.command()(comparisons.resync)
+app.add_typer(group(of_failures=True), name="failures")
+app.add_typer(group(of_failures=False), name="jobs")
+
+
+@app.command()
+def pause(
+    rule: OneRule = None,
+    destination: OneDestination = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why, for whoever looks at `status`.")] = "",
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """Start no more jobs of a rule, or of a destination, until it is resumed.
+
+    Events go on being taken and recorded, lag goes on growing, and jobs that
+    run come to their end. Nothing is lost.
+
+    Example: replicator pause --destination us --reason 'disk is full'
+    """
+    kind, name = keeping.one_of(rule, destination)
+    keeping.pause(Settings.load(rules=rules, data=data), kind, name, reason)
+
+
+@app.command()
+def resume(
+    rule: OneRule = None, destination: OneDestination = None, rules: Rules = None, data: Data = None
+) -> None:
+    """End a pause: all that waited is due at once.
+
+    Example: replicator resume --destination us
+    """
+    kind, name = keeping.one_of(rule, destination)
+    keeping.resume(Settings.load(rules=rules, data=data), kind, name)
+
+
+@app.command()
+def undelete(
+    deletion: Annotated[
+        str, typer.Argument(metavar="[list|ID]", help="A deletion's id, or its beginning.")
+    ] = "list",
+    force: Annotated[bool, typer.Option("--force", help="Write over what stands there now.")] = False,
+    limit: Limit = 100,
+    as_json: AsJSON = False,
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """List what replicator deleted at destinations, or put one of it back.
+
+    A manifest can be put back under its reference as long as the destination
+    still holds its blobs, which is until its garbage collection. It counts as
+    a person's then: no delete of ours takes it again without an approval, and
+    a rule that has this destination as its source copies it on.
+
+    Example: replicator undelete 1764104706123-0
+    """
+    settings = Settings.load(rules=rules, data=data)
+    if deletion == "list":
+        keeping.list_deletions(settings, limit=limit, as_json=as_json)
+    else:
+        keeping.undelete(settings, deletion, force=force, as_json=as_json)
+
+
+@app.command()
+def export(
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write here instead of to stdout.")
+    ] = None,
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """Write the ledger's whole view as one JSON document: jobs, history, copies, pauses, deletions. No secrets.
+
+    Example: replicator export --output ledger.json
+    """
+    keeping.export(Settings.load(rules=rules, data=data), output)
 
 
 def main() -> None:

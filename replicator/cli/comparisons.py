@@ -8,14 +8,14 @@ import typer
 from replicator.cli import comparing
 from replicator.cli.options import (
     AsJSON,
+    ByDestination,
+    ByRepository,
+    ByRule,
+    BySource,
+    ByTag,
     Data,
-    Destination,
-    Repository,
-    Rule,
     Rules,
     Since,
-    Source,
-    Tag,
     moment,
     share,
 )
@@ -35,11 +35,11 @@ Recheck = Annotated[
 
 
 def plan(
-    rule: Rule = None,
-    destination: Destination = None,
-    source: Source = None,
-    repository: Repository = None,
-    tag: Tag = None,
+    rule: ByRule = None,
+    destination: ByDestination = None,
+    source: BySource = None,
+    repository: ByRepository = None,
+    tag: ByTag = None,
     since: Since = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Show what `resync --prune` would delete as drift, too.")
@@ -74,11 +74,11 @@ def plan(
 
 
 def resync(
-    rule: Rule = None,
-    destination: Destination = None,
-    source: Source = None,
-    repository: Repository = None,
-    tag: Tag = None,
+    rule: ByRule = None,
+    destination: ByDestination = None,
+    source: BySource = None,
+    repository: ByRepository = None,
+    tag: ByTag = None,
     since: Since = None,
     plan: Annotated[
         Path | None,

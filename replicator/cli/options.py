@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text is understood."""
+"""Options that several commands share, how their text is understood, and a group of commands that lists by default."""
 
 import re
 import time
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.core import TyperGroup
 
 from replicator.errors import ConfigError
 
@@ -21,24 +22,29 @@ Data = Annotated[
     Path | None, typer.Option("--data", help="Directory that `up` keeps its data in. [REPLICATOR_DATA]")
 ]
 AsJSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-Rule = Annotated[str | None, typer.Option("--rule", metavar="NAME", help="Only this rule.")]
-Destination = Annotated[
-    str | None, typer.Option("--destination", metavar="REGISTRY", help="Only this destination.")
+IDs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="ID", help="Ids as a list shows them; the beginning is enough if it is unique."),
 ]
-Source = Annotated[
-    str | None, typer.Option("--source", metavar="REGISTRY", help="Only rules with this source.")
+Everything = Annotated[
+    bool, typer.Option("--all", help="All that the filters below leave in, instead of ids.")
 ]
-Repository = Annotated[
+ByRule = Annotated[str | None, typer.Option("--rule", help="Only this rule.", metavar="NAME")]
+ByDestination = Annotated[
+    str | None, typer.Option("--destination", help="Only this destination.", metavar="REGISTRY")
+]
+BySource = Annotated[
+    str | None, typer.Option("--source", help="Only what comes from this registry.", metavar="REGISTRY")
+]
+ByRepository = Annotated[
     str | None,
     typer.Option(
         "--repository",
+        help="Only repositories that this pattern takes, by their name at the source: 'production/**'.",
         metavar="GLOB",
-        help="Only repositories of the source that match, as in a rule: 'payments/**'. One that is spelled out needs"
-        " no catalogue.",
     ),
 ]
-Tag = Annotated[str | None, typer.Option("--tag", metavar="GLOB", help="Only tags that match: 'v1.*'.")]
+ByTag = Annotated[str | None, typer.Option("--tag", metavar="GLOB", help="Only tags that match: 'v1.*'.")]
 Since = Annotated[
     str | None,
     typer.Option(
@@ -48,6 +54,8 @@ Since = Annotated[
         " image was made is what it says itself; one that does not say stays in.",
     ),
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, help="List so many at most.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask before something is done to --all.")]
 
 
 def moment(text: str | None) -> float | None:
@@ -79,3 +87,12 @@ def share(text: str | None, option: str) -> float:
     if not 0 <= value <= 1:
         raise ConfigError(f"{option} {text!r}: a share is between 0% and 100%")
     return value
+
+
+class ListsByDefault(TyperGroup):
+    """`failures` means `failures list`, and `failures --json` means `failures list --json`."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """Puts `list` in front of arguments that name no command."""
+        is_bare = not args or (args[0].startswith("-") and args[0] != "--help")
+        return super().parse_args(ctx, ["list", *args] if is_bare else args)

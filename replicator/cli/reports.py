@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import typer
 from rich.console import Console
@@ -57,11 +58,21 @@ def status(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
         return
-    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", box=None)
+    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", "paused", box=None)
     for lane in found.lanes:
         counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
-        table.add_row(lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts)
+        table.add_row(
+            lane.rule,
+            lane.source,
+            lane.destination,
+            f"{lane.lag_seconds:.1f} s",
+            *counts,
+            "yes" if lane.paused else "",
+        )
     Console().print(table)
+    for pause in found.pauses:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(pause.since))
+        typer.echo(f"paused: {pause.kind} {pause.name} since {since}{pause.reason and f': {pause.reason}'}")
 
 
 def _split(reference: str, *, known: list[str]) -> tuple[str, Repository, Tag | None]:

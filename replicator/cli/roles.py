@@ -10,11 +10,12 @@ import typer
 
 from replicator.errors import ConfigError
 from replicator.ledger import connect_async, record
-from replicator.runtime import Runtime, api_token
+from replicator.runtime import Runtime, api_read_token, api_token
 from replicator.settings import Settings
 from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
 from replicator.up import make_token, tree
 from replicator.web.app import create_app
+from replicator.web.authentication import Tokens
 from replicator.web.receiver import Bounds
 from replicator.web.server import serve as serve_http
 
@@ -41,15 +42,15 @@ def up(settings: Settings) -> None:
 def serve(settings: Settings) -> None:
     """Run the receiver until SIGINT or SIGTERM."""
     setup_logging(settings.log_level, settings.log_format)
-    token = api_token(settings)
+    tokens = Tokens(api_token(settings), api_read_token(settings))
     runtime = Runtime(settings, keeps_rules=True)
     setup_tracing("receiver", settings.trace_exporter)
     runtime.warn()
     app = create_app(
         rules=runtime.book,
-        ledger=runtime.ledger,
+        desk=runtime.desk,
         record=functools.partial(record, connect_async(runtime.redis_url)),
-        token=token,
+        tokens=tokens,
         bounds=Bounds(settings.webhook_limit_bytes, settings.webhook_timeout_s),
     )
     try:

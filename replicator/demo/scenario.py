@@ -98,7 +98,8 @@ def _start(stack: ExitStack, directory: Path, registries: Sequence[str]) -> Demo
 def _settings(data: Path, rules: Path, port: int) -> Settings:
     given = Settings.load(data=data, rules=rules, host="127.0.0.1", port=port, log_level="warning")
     # A demo keeps to itself, whatever Redis and token the environment names.
-    return given.model_copy(update={"redis_url": None, "api_token": None, "api_token_file": None})
+    tokens = dict.fromkeys(("api_token", "api_token_file", "api_read_token", "api_read_token_file"))
+    return given.model_copy(update={"redis_url": None, **tokens})
 
 
 def _own_registry(stack: ExitStack, name: str, port: int, secret: str) -> str:

@@ -7,7 +7,7 @@ from typing import Self
 import redis
 
 from replicator.ledger.connect import PREFIX, raw
-from replicator.ledger.streams import backwards
+from replicator.ledger.streams import backwards, beginning
 from replicator.oci import Digest, Reference, Repository, parse_reference
 
 STREAM = f"{PREFIX}deleted"
@@ -54,6 +54,10 @@ class Deletions:
     def __iter__(self) -> Iterator[Deletion]:
         """Every deletion that is kept, the latest first."""
         return (Deletion.from_entry(*entry) for entry in backwards(self._redis, STREAM, page=_PAGE))
+
+    def named(self, prefix: str) -> list[Deletion]:
+        """The deletions whose ids begin so, or the first few of them."""
+        return [Deletion.from_entry(*entry) for entry in beginning(self._redis, STREAM, prefix, limit=_PAGE)]
 
     def of_digest(self, destination: str, repository: Repository, digest: Digest) -> Deletion | None:
         """The latest deletion of that manifest from that repository."""

@@ -14,7 +14,7 @@ from replicator.jobs import Job
 from replicator.ledger.connect import HELD, PREFIX, answering, raw
 from replicator.ledger.inbox import DEAD
 from replicator.ledger.selection import EVERYTHING, Selection
-from replicator.ledger.streams import backwards
+from replicator.ledger.streams import backwards, beginning
 from replicator.oci import Digest, Reference, Repository
 from replicator.rules import RuleSet
 
@@ -202,6 +202,10 @@ class View:
     def each_dead_letter(self) -> Iterator[DeadLetter]:
         """All notifications that nobody could read, the latest first, read in portions."""
         return (_dead_letter(*entry) for entry in backwards(self._redis, DEAD, page=_LETTERS))
+
+    def dead_letters_named(self, prefix: str) -> list[DeadLetter]:
+        """The dead letters whose ids begin so, or the first few of them."""
+        return [_dead_letter(*entry) for entry in beginning(self._redis, DEAD, prefix, limit=_LETTERS)]
 
     def _members(self, name: str) -> list[str]:
         with answering():

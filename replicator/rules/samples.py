@@ -6,7 +6,6 @@ They are guesses to test rules with. Whether the pattern really takes them is fo
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
 from replicator.rules.pattern import Choice, Class, Compiler, Rest, Star
 
@@ -24,32 +23,38 @@ class Sample:
     exact: bool = True
 
 
-@lru_cache(maxsize=1024)
 def samples(pattern: str) -> tuple[Sample, ...]:
     """Up to 64 different names for `pattern`: every alternative in turn, wildcards replaced by short text."""
-    return tuple(islice(dict.fromkeys(_names(Compiler(pattern).root)), _LIMIT))
+    return _found(pattern).names
+
+
+def spelled_out(pattern: str) -> tuple[str, ...] | None:
+    """Every name that the pattern takes, if it spells them all out and they are fewer than 64; else None."""
+    found = _found(pattern)
+    is_whole = found.is_all and all(sample.exact for sample in found.names)
+    return tuple(sample.name for sample in found.names) if pattern and is_whole else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    names: tuple[Sample, ...]
+    is_all: bool
+    """False if there may be more, which nobody looked at."""
 
 
 @lru_cache(maxsize=1024)
-def spelled_out(pattern: str) -> tuple[str, ...] | None:
-    """Every name that the pattern takes, if it spells them all out and they are fewer than 64; else None."""
-    found = samples(pattern)
-    is_whole = len(found) < _LIMIT and all(sample.exact for sample in found)
-    return tuple(sample.name for sample in found) if pattern and is_whole else None
-
-
-def _names(root: Rest) -> Iterator[Sample]:
-    waiting, steps = [(root, Sample(""))], 0
-    while waiting and steps < _STEPS:
+def _found(pattern: str) -> _Found:
+    names: dict[Sample, None] = {}
+    waiting, steps = [(Compiler(pattern).root, Sample(""))], 0
+    while waiting and steps < _STEPS and len(names) < _LIMIT:
         rest, so_far = waiting.pop()
         steps += 1
         if not rest.text:
-            yield so_far
+            names[so_far] = None
             continue
         for text, following, exact in reversed(list(_steps(rest))):
             waiting.append((following, Sample(so_far.name + text, so_far.exact and exact)))
-    if waiting:
-        yield Sample(_FILL, exact=False)  # there are more, which nobody looked at
+    return _Found(tuple(names), is_all=not waiting)
 
 
 def _steps(rest: Rest) -> Iterator[tuple[str, Rest, bool]]:

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from replicator.ledger import DeadLetter, JobView
+from replicator.ledger import DeadLetter, Deletion, Pause, PauseKind
+from replicator.operate import Description, Settled
 from replicator.rules import Destination, Registry, Rule, Schedule
 
 
@@ -11,7 +12,10 @@ class _Answer(BaseModel):
 
 
 class LaneStatus(_Answer):
-    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet."""
+    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet.
+
+    `paused` says that the rule or the destination is.
+    """
 
     rule: str
     source: str
@@ -20,6 +24,7 @@ class LaneStatus(_Answer):
     pending: int
     failed: int
     blocked: int
+    paused: bool
 
 
 class InboxStatus(_Answer):
@@ -43,10 +48,25 @@ class RegistryStatus(_Answer):
     available: bool
 
 
+class PauseAnswer(_Answer):
+    """A paused rule or destination, as `kind` says."""
+
+    kind: PauseKind
+    name: str
+    since: float
+    reason: str
+
+    @classmethod
+    def of(cls, pause: Pause) -> "PauseAnswer":
+        """`pause` as JSON."""
+        return cls(kind=pause.kind, name=pause.name, since=pause.since, reason=pause.reason)
+
+
 class Status(_Answer):
     """Where everything stands."""
 
     lanes: list[LaneStatus]
+    pauses: list[PauseAnswer]
     inbox: InboxStatus
     rules: RulesStatus
     registries: list[RegistryStatus]
@@ -166,27 +186,42 @@ class RulesAnswer(RulesStatus):
 
 
 class JobAnswer(_Answer):
-    """A job: open ones have `due_at`, ended ones `outcome` and `finished_at`. `trace` is a W3C traceparent."""
+    """A job: open ones have `due_at`, ended ones `outcome` and `finished_at`. `trace` is a W3C traceparent.
+
+    `source` and `target`, the repository at the destination, are null where no rule knows them any more. `next_try_s`
+    counts from now, and is null for what is not tried again by itself. `sentence` says all this in words, and
+    `approving` what the approval of a blocked job would do.
+    """
 
     id: str
     rule: str
+    source: str | None
     destination: str
     repository: str
+    target: str | None
     reference: str
     state: str
     since: float
     attempts: int
     due_at: float | None
+    next_try_s: float | None
     reason: str | None
+    sentence: str
+    approving: str | None
     outcome: str | None
     digest: str | None
     finished_at: float | None
     trace: str | None
+    trace_id: str | None
+    is_urgent: bool
+    is_paused: bool
 
     @classmethod
-    def of(cls, job: JobView) -> "JobAnswer":
-        """`job` as JSON."""
-        return cls(**{name: getattr(job, name) for name in cls.model_fields})
+    def of(cls, found: Description) -> "JobAnswer":
+        """The job that was described, as JSON."""
+        return cls(
+            **{name: getattr(found if hasattr(found, name) else found.job, name) for name in cls.model_fields}
+        )
 
 
 class DeadLetterAnswer(_Answer):
@@ -207,7 +242,7 @@ class DeadLetterAnswer(_Answer):
 
 
 class Jobs(_Answer):
-    """A page of jobs."""
+    """Jobs, in order."""
 
     jobs: list[JobAnswer]
 
@@ -217,3 +252,64 @@ class Failures(_Answer):
 
     jobs: list[JobAnswer]
     dead_letters: list[DeadLetterAnswer]
+
+
+class DeletionAnswer(_Answer):
+    """A manifest that `rule` deleted. Its bytes stay in Redis."""
+
+    id: str
+    at: float
+    destination: str
+    repository: str
+    reference: str
+    digest: str
+    media_type: str
+    rule: str | None
+
+    @classmethod
+    def of(cls, deletion: Deletion) -> "DeletionAnswer":
+        """`deletion` as JSON, without its bytes."""
+        return cls(**{name: getattr(deletion, name) for name in cls.model_fields})
+
+
+class DeletionsAnswer(_Answer):
+    """Deletions, the latest first."""
+
+    deletions: list[DeletionAnswer]
+
+
+class UndeletedAnswer(_Answer):
+    """The digests of the manifests that were written, the one that was asked for last; none if all was there."""
+
+    written: list[str]
+
+
+class SettledAnswer(_Answer):
+    """What came of a decision on one job or dead letter, in words."""
+
+    id: str
+    done: bool
+    said: str
+
+    @classmethod
+    def of(cls, settled: Settled) -> "SettledAnswer":
+        """`settled` as JSON."""
+        return cls(id=settled.item.id, done=settled.is_done, said=settled.said)
+
+
+class SettledAnswers(_Answer):
+    """The same of many."""
+
+    settled: list[SettledAnswer]
+
+
+class Pauses(_Answer):
+    """The pauses in force."""
+
+    pauses: list[PauseAnswer]
+
+
+class ErrorAnswer(_Answer):
+    """Why something was not done, in a sentence."""
+
+    error: str

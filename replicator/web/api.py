@@ -1,20 +1,26 @@
-"""/api/v1: what people and scripts may ask. Every route wants the bearer token; no answer holds a secret."""
+"""/api/v1: what people and scripts may see. Every route wants a bearer token; no answer holds a secret."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
-from pydantic import SecretStr
+from fastapi import APIRouter, Depends, HTTPException, Query
 
-from replicator.ledger import Ledger, State, lanes_of
+from replicator import operate
+from replicator.ledger import JobView, Ledger, PauseKind, View, lanes_of
+from replicator.operate import Desk, Filters
 from replicator.rulefiles import RuleBook
+from replicator.web.access import NOT_FOUND, READ_ERRORS, may
 from replicator.web.answers import (
     DeadLetterAnswer,
+    DeletionAnswer,
+    DeletionsAnswer,
     Failures,
     InboxStatus,
     JobAnswer,
     Jobs,
     LaneStatus,
+    PauseAnswer,
     RegistryAnswer,
     RegistryStatus,
     RuleAnswer,
@@ -22,22 +28,23 @@ from replicator.web.answers import (
     RulesStatus,
     Status,
 )
-from replicator.web.authentication import holds_token
+from replicator.web.authentication import Scope, Tokens
 from replicator.web.metrics import lag_s
 
 Limit = Annotated[int, Query(ge=1, le=1000, description="at most so many")]
+Choice = Annotated[Filters, Depends()]
 
 
-def api_routes(*, rules: RuleBook, ledger: Ledger, token: SecretStr) -> APIRouter:
-    """The API over `ledger` and `rules`, for holders of `token`."""
-
-    routes = APIRouter(prefix="/api/v1", dependencies=[Depends(_holder_of(token))])
+def api_routes(*, rules: RuleBook, desk: Desk, tokens: Tokens) -> APIRouter:
+    """What may be seen of the ledger and the rules, by holders of any token."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[may(Scope.READ, tokens)], responses=READ_ERRORS)
+    view = desk.ledger.view
     # None of these is async: reading the ledger blocks, so it belongs in the thread pool.
 
     @routes.get("/status")
     def status() -> Status:
-        """Lag, pending, failed and blocked jobs of every enabled rule at every destination."""
-        return status_of(rules, ledger)
+        """Lag, pending, failed and blocked jobs of every enabled rule at every destination, and what is paused."""
+        return status_of(rules, desk.ledger)
 
     @routes.get("/rules")
     def show_rules() -> RulesAnswer:
@@ -45,36 +52,44 @@ def api_routes(*, rules: RuleBook, ledger: Ledger, token: SecretStr) -> APIRoute
         return rules_of(rules)
 
     @routes.get("/jobs")
-    def jobs(state: State | None = None, limit: Limit = 100) -> Jobs:
-        """Open jobs, the oldest first; with `state=done` the latest ended ones."""
-        return Jobs(jobs=[JobAnswer.of(job) for job in ledger.view.jobs(state=state, limit=limit)])
+    def jobs(filters: Choice, limit: Limit = 100) -> Jobs:
+        """Open jobs, the oldest first; with `state=done` the latest ended ones. `repository` is a pattern."""
+        return Jobs(jobs=_told(desk, islice(operate.jobs(desk, filters), limit)))
 
-    @routes.get("/jobs/{job_id}")
+    @routes.get("/jobs/{job_id}", responses=NOT_FOUND)
     def job(job_id: str) -> JobAnswer:
         """One job, open or lately ended."""
-        found = ledger.view.job_view(job_id)
-        if found is None:
-            raise HTTPException(404, "no such job")
-        return JobAnswer.of(found)
+        return _told(desk, [job_of(view, job_id)])[0]
 
     @routes.get("/failures")
-    def failures(limit: Limit = 100) -> Failures:
-        """Parked and blocked jobs, and notifications that could not be read."""
+    def failures(filters: Choice, limit: Limit = 100) -> Failures:
+        """Parked and blocked jobs, and notifications that could not be read (`state=dead`)."""
+        letters = islice(operate.letters(desk, filters), limit)
         return Failures(
-            jobs=[JobAnswer.of(job) for job in ledger.view.failures(limit)],
-            dead_letters=[DeadLetterAnswer.of(letter) for letter in ledger.view.dead_letters(limit)],
+            jobs=_told(desk, islice(operate.failures(desk, filters), limit)),
+            dead_letters=[DeadLetterAnswer.of(letter) for letter in letters],
+        )
+
+    @routes.get("/deletions")
+    def deletions(limit: Limit = 100) -> DeletionsAnswer:
+        """What was deleted at destinations and may be put back, the latest first."""
+        return DeletionsAnswer(
+            deletions=[DeletionAnswer.of(deletion) for deletion in islice(desk.ledger.deletions, limit)]
         )
 
     return routes
 
 
-def _holder_of(token: SecretStr) -> Callable[[Request], None]:
-    def authorize(request: Request) -> None:
-        if not holds_token(token, request.headers.get("authorization", "")):
-            challenge = {"WWW-Authenticate": 'Bearer realm="replicator"'}
-            raise HTTPException(401, "a bearer token is needed", challenge)
+def job_of(view: View, job_id: str) -> JobView:
+    """The job, open or lately ended. Raises HTTPException if there is none."""
+    found = view.job_view(job_id)
+    if found is None:
+        raise HTTPException(404, "no such job")
+    return found
 
-    return authorize
+
+def _told(desk: Desk, jobs: Iterable[JobView]) -> list[JobAnswer]:
+    return [JobAnswer.of(found) for found in operate.describe(desk, jobs)]
 
 
 def status_of(rules: RuleBook, ledger: Ledger) -> Status:
@@ -84,6 +99,8 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     now = ledger.view.now()
     inbox = ledger.inbox("status")
     gone = ledger.fleet.unreachable(current.registries)
+    pauses = ledger.pauses.all()
+    paused = {(pause.kind, pause.name) for pause in pauses}
     return Status(
         lanes=[
             LaneStatus(
@@ -94,10 +111,14 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
                 pending=lane.pending,
                 failed=lane.failed,
                 blocked=lane.blocked,
+                paused=not paused.isdisjoint(
+                    {(PauseKind.RULE, rule.name), (PauseKind.DESTINATION, there.registry)}
+                ),
             )
             for rule, there in current.lanes
             for lane in [lanes[rule.name, there.registry]]
         ],
+        pauses=[PauseAnswer.of(pause) for pause in pauses],
         inbox=InboxStatus(length=inbox.length(), oldest_seconds=round(inbox.oldest_age_s(), 3)),
         rules=RulesStatus(revision=current.revision, error=rules.error),
         registries=[RegistryStatus(name=name, available=name not in gone) for name in current.registries],

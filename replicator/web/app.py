@@ -6,14 +6,15 @@
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import SecretStr
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from replicator.errors import TemporaryError
-from replicator.ledger import Ledger
+from replicator.errors import ConfigError, PermanentError, TemporaryError
+from replicator.operate import Desk
 from replicator.rulefiles import RuleBook
+from replicator.web.actions import action_routes
 from replicator.web.api import api_routes
+from replicator.web.authentication import Tokens
 from replicator.web.front import Front
 from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
@@ -21,9 +22,9 @@ from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
 
 
 def create_app(
-    *, rules: RuleBook, ledger: Ledger, record: Record, token: SecretStr, bounds: Bounds | None = None
+    *, rules: RuleBook, desk: Desk, record: Record, tokens: Tokens, bounds: Bounds | None = None
 ) -> ASGIApp:
-    """The whole HTTP face. `record` puts a notification on disk (see `Record`); `token` opens the API."""
+    """The whole HTTP face. `record` puts a notification on disk (see `Record`); `tokens` open the API."""
     app = FastAPI(
         title="replicator",
         version="1",
@@ -34,11 +35,14 @@ def create_app(
         # Spans and instruments are ours alone: FastAPI's would carry URLs, errors and client addresses.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    app.include_router(health_routes(rules=rules, ledger=ledger))
-    app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=ledger)))
-    app.include_router(api_routes(rules=rules, ledger=ledger, token=token))
+    app.include_router(health_routes(rules=rules, ledger=desk.ledger))
+    app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=desk.ledger)))
+    app.include_router(api_routes(rules=rules, desk=desk, tokens=tokens))
+    app.include_router(action_routes(desk=desk, tokens=tokens))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ConfigError, _mistyped)
+    app.add_exception_handler(PermanentError, _refused)
     app.add_exception_handler(TemporaryError, _temporary)
     app.add_exception_handler(Exception, _bug)
     return Front(_Switch(Receiver(rules, record, bounds or Bounds()), app))
@@ -67,6 +71,14 @@ async def _invalid(_request: Request, exc: Exception) -> JSONResponse:
     problems = exc.errors() if isinstance(exc, RequestValidationError) else []
     said = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in problems)
     return JSONResponse({"error": said}, 422)
+
+
+async def _mistyped(_request: Request, exc: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(exc)}, 422)
+
+
+async def _refused(_request: Request, exc: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(exc)}, 409)
 
 
 async def _temporary(_request: Request, exc: Exception) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""Who is speaking: the registry that a notification claims to come from, or a holder of the API's token.
+"""Who is speaking: the registry that a notification claims to come from, or a holder of one of the API's tokens.
 
 Every comparison takes the same time for a near miss as for a wild guess, and nothing here is ever logged.
 """
@@ -7,6 +7,8 @@ import base64
 import binascii
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 
 from pydantic import SecretStr
 
@@ -33,10 +35,30 @@ def is_authentic(webhook: Webhook | None, headers: Iterable[tuple[bytes, bytes]]
     return _any_equal(offers, webhook.secrets)
 
 
-def holds_token(token: SecretStr, authorization: str) -> bool:
-    """True for an Authorization header that bears the API's token."""
-    scheme, _, value = authorization.partition(" ")
-    return scheme.lower() == "bearer" and _any_equal([value.strip().encode()], (token,))
+class Scope(StrEnum):
+    """What a token of the API may do."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The API's tokens: `write` may do everything, `read` may only look."""
+
+    write: SecretStr
+    read: SecretStr | None = None
+
+    def scopes(self, authorization: str) -> frozenset[Scope]:
+        """What the bearer of this Authorization header may do: nothing, for another token or none."""
+        scheme, _, value = authorization.partition(" ")
+        offers = [value.strip().encode()] if scheme.lower() == "bearer" else []
+        # Both are compared, whatever the first says.
+        writes = _any_equal(offers, (self.write,))
+        reads = _any_equal(offers, (self.read,) if self.read else ())
+        if writes:
+            return frozenset(Scope)
+        return frozenset({Scope.READ}) if reads else frozenset()
 
 
 def _readings(authorization: bytes) -> Iterator[bytes]:

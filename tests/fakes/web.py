@@ -1,20 +1,25 @@
 """What the web application stands on, in memory: rules that stay, an inbox that is a list, a ledger that was told."""
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Mapping
+import json
+from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
-from replicator.errors import LedgerUnavailable
-from replicator.ledger import DeadLetter, JobView, Lane, State
+from replicator.errors import LedgerUnavailable, PermanentError
+from replicator.ledger import DeadLetter, Deletion, JobView, Lane, Pause, PauseKind, Selection, State
+from replicator.operate import Desk
+from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet, Webhook
 from replicator.web.app import create_app
+from replicator.web.authentication import Tokens
 from replicator.web.receiver import Bounds
 
 TOKEN = "api-canary"
+READ_TOKEN = "read-canary"
 SECRET = "hook-canary"
 OLD_SECRET = "olduser:old-canary"
 
@@ -71,12 +76,33 @@ class MemoryInbox:
 
 
 @dataclass
+class ToldPauses:
+    """The pauses in force, in memory."""
+
+    found: dict[tuple[PauseKind, str], Pause] = field(default_factory=dict)
+
+    def all(self) -> list[Pause]:
+        return list(self.found.values())
+
+    def pause(self, kind: PauseKind, name: str, reason: str = "") -> bool:
+        is_new = (kind, name) not in self.found
+        self.found[kind, name] = Pause(kind, name, 990.0, reason)
+        return is_new
+
+    def resume(self, kind: PauseKind, name: str) -> bool:
+        return self.found.pop((kind, name), None) is not None
+
+
+@dataclass
 class ToldLedger:
     """Answers what it was told; it is its own view, fleet and inbox."""
 
     told_lanes: Mapping[tuple[str, str], Lane] = field(default_factory=dict)
     told_jobs: list[JobView] = field(default_factory=list)
     told_letters: list[DeadLetter] = field(default_factory=list)
+    told_deletions: list[Deletion] = field(default_factory=list)
+    pauses: ToldPauses = field(default_factory=ToldPauses)
+    settled: list[tuple[str, str]] = field(default_factory=list)
     down: frozenset[str] = frozenset()
     waiting: int = 0
     clock: float = 1000.0
@@ -117,21 +143,60 @@ class ToldLedger:
         self.ping()
         return 2.0 if self.waiting else 0.0
 
-    def jobs(self, *, state: State | None = None, limit: int = 100) -> list[JobView]:
+    def each(self, *, state: State | None = None, selection: Selection) -> Iterator[JobView]:
         self.ping()
-        return [job for job in self.told_jobs if state in (None, job.state)][:limit]
+        found = (job for job in self.told_jobs if state in (None, job.state))
+        return (job for job in found if selection.takes(job.job))
+
+    def lane_names(self) -> list[tuple[str, str]]:
+        self.ping()
+        return sorted({(job.rule, job.destination) for job in self.told_jobs})
 
     def job_view(self, job_id: str) -> JobView | None:
         self.ping()
         return next((job for job in self.told_jobs if job.id == job_id), None)
 
-    def failures(self, limit: int = 100) -> list[JobView]:
+    def each_dead_letter(self) -> Iterator[DeadLetter]:
         self.ping()
-        return [job for job in self.told_jobs if job.state in (State.PARKED, State.BLOCKED)][:limit]
+        return iter(self.told_letters)
 
-    def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+    def dead_letters_named(self, prefix: str) -> list[DeadLetter]:
         self.ping()
-        return self.told_letters[:limit]
+        return [letter for letter in self.told_letters if letter.id.startswith(prefix)]
+
+    @property
+    def deletions(self) -> "ToldDeletions":
+        self.ping()
+        return ToldDeletions(self.told_deletions)
+
+    # What is done to it, which it only notes
+
+    def reopen_all(self, ids: Sequence[str]) -> list[bool]:
+        self.settled += [("retry", job_id) for job_id in ids]
+        return [True] * len(ids)
+
+    def drop_all(self, ids: Sequence[str]) -> list[bool]:
+        self.settled += [("drop", job_id) for job_id in ids]
+        return [True] * len(ids)
+
+    def approve_all(self, jobs: Sequence[tuple[str, str]]) -> list[bool]:
+        self.settled += [(f"approve {reason}", job_id) for job_id, reason in jobs]
+        return [True] * len(jobs)
+
+    def revive(self, letter_id: str) -> bool:
+        self.settled.append(("retry", letter_id))
+        return True
+
+    def discard(self, letter_id: str) -> bool:
+        self.settled.append(("drop", letter_id))
+        return True
+
+
+class ToldDeletions(list[Deletion]):
+    """The log of deletions."""
+
+    def named(self, prefix: str) -> list[Deletion]:
+        return [deletion for deletion in self if deletion.id.startswith(prefix)]
 
 
 @dataclass
@@ -147,9 +212,9 @@ class Site:
     def app(self) -> ASGIApp:
         return create_app(
             rules=self.rules,
-            ledger=self.ledger,
+            desk=Desk(self.ledger, lambda: self.rules.current, no_client),
             record=self.inbox.record,
-            token=SecretStr(TOKEN),
+            tokens=Tokens(SecretStr(TOKEN), SecretStr(READ_TOKEN)),
             bounds=self.bounds,
         )
 
@@ -183,6 +248,17 @@ class Site:
     def get(self, path: str, token: str = TOKEN) -> httpx.Response:
         """A question to the API."""
         return self.ask("GET", path, headers=bearer(token))
+
+    def act(self, path: str, document: object = None, *, token: str = TOKEN) -> httpx.Response:
+        """A call of the API that changes something."""
+        headers = {**bearer(token), "Content-Type": "application/json"}
+        return self.ask(
+            "POST", path, headers=headers, body=b"" if document is None else json.dumps(document).encode()
+        )
+
+
+def no_client(name: str) -> RegistryClient:
+    raise PermanentError(f"no rule file describes the registry {name}")
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from replicator.jobs import Job
-from replicator.ledger import Submission
+from replicator.ledger import PauseKind, Submission
 from replicator.oci import Repository, Tag
 from replicator.runtime import Runtime
 from replicator.settings import Settings
@@ -61,3 +61,38 @@ def test_fewer_slots_than_destinations_are_warned_of_once(
     for _ in range(3):
         runtime.ledger.wait(0.6)
     assert warnings() == [(1, 2)]
+
+
+def test_a_pause_is_logged_once_and_its_end_too(runtime: Runtime, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    def said() -> list[tuple[str, object, object]]:
+        return [
+            (item.message, vars(item)["kind"], vars(item)["subject"])
+            for item in caplog.records
+            if item.message in ("paused", "resumed")
+        ]
+
+    runtime.ledger.pauses.pause(PauseKind.DESTINATION, "us", "disk")
+    wait_until(said, 5)
+    for _ in range(3):
+        runtime.ledger.wait(0.6)
+    runtime.ledger.pauses.resume(PauseKind.DESTINATION, "us")
+
+    wait_until(lambda: len(said()) == 2, 5)
+    assert said() == [("paused", "destination", "us"), ("resumed", "destination", "us")]
+
+
+def test_nobody_is_rung_for_a_paused_rule_until_it_is_resumed(
+    runtime: Runtime, redis_server: RedisServer
+) -> None:
+    runtime.ledger.heartbeat("one", 4)
+    runtime.ledger.pauses.pause(PauseKind.RULE, "r")
+    job = Job("r", "us", Repository("team/api"), Tag("v1"))
+    runtime.ledger.submit([Submission(job, since=100.0)])
+
+    with redis_server.client() as redis:
+        wait_until(lambda: redis.zscore("replicator:due:us", job.id) == 1e11, 5)
+        assert redis.llen("dst.us") == 0
+        runtime.ledger.pauses.resume(PauseKind.RULE, "r")
+        wait_until(lambda: redis.llen("dst.us"), 5)

@@ -23,7 +23,7 @@ COMMAND = re.compile(r"(?:`|\$ )replicator ([a-z]+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 METRIC = re.compile(r"\breplicator_[a-z_]+")
 PLACE = re.compile(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|lua)):?([A-Za-z_.]*)`")
-ROUTE = re.compile(r"`GET (/[^`]*)`")
+ROUTE = re.compile(r"`(?:GET|POST) (/[^`]*)`")
 
 
 def rule_blocks() -> Iterator[tuple[str, str]]:

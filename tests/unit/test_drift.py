@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replicator.rules.retention import Retention
 
 from replicator.drift import Difference, Kind, Known, Past, Twins, drift
 from replicator.oci import Digest, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import Written
 from replicator.rules import Destination, Filter, FilterType, Rule, Signatures
+from replicator.rules.retention import Retention
 
 OLD, NEW, OTHER = (Digest.of(text.encode()) for text in ("old", "new", "other"))
 V1 = Tag("v1")

@@ -1,6 +1,6 @@
 import pytest
 
-from replicator.rules.samples import samples
+from replicator.rules.samples import samples, spelled_out
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,21 @@ def test_only_what_the_pattern_spells_out_is_exact(pattern: str, exact: set[bool
 def test_their_number_is_bounded() -> None:
     assert len(samples("{a,b}" * 100)) <= 64
     assert len(samples("{a,b}" * 1000)) == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("library/nginx", ("library/nginx",)),
+        ("{a,b}/c", ("a/c", "b/c")),
+        ("a/*", None),
+        ("{a,b*}", None),
+        ("a?", None),
+        ("{a,b}" * 100, None),
+        ("", None),
+    ],
+)
+def test_a_pattern_without_wildcards_spells_its_names_out(
+    pattern: str, names: tuple[str, ...] | None
+) -> None:
+    assert spelled_out(pattern) == names

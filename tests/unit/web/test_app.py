@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,14 @@ from replicator.oci import Digest, Repository, Tag
 from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
 from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger
 
-API = ("/api/v1/status", "/api/v1/rules", "/api/v1/jobs", "/api/v1/jobs/x", "/api/v1/failures")
+API = (
+    "/api/v1/status",
+    "/api/v1/rules",
+    "/api/v1/jobs",
+    "/api/v1/jobs/x",
+    "/api/v1/failures",
+    "/api/v1/deletions",
+)
 
 
 def a_job(name: str, state: State) -> JobView:
@@ -128,6 +136,7 @@ def test_status_shows_every_lane(site: Site) -> None:
         "pending": 3,
         "failed": 1,
         "blocked": 2,
+        "paused": False,
     }
     assert [lane["destination"] for lane in status["lanes"]] == ["us", "open"]
     assert status["inbox"] == {"length": 4, "oldest_seconds": 2.0}
@@ -242,7 +251,7 @@ def test_an_unknown_path_is_not_found(site: Site) -> None:
 
 
 class BrokenLedger(ToldLedger):
-    def jobs(self, **_: object) -> list[JobView]:
+    def each(self, **_: object) -> Iterator[JobView]:
         raise RuntimeError(f"token {TOKEN}")
 
 

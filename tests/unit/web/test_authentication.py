@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from replicator.rules import Webhook
-from replicator.web.authentication import holds_token, is_authentic
+from replicator.web.authentication import Scope, Tokens, is_authentic
 
 SECRET = "s3cret/+="
 USER_PASSWORD = "robot$eu:pässword"
@@ -98,8 +98,15 @@ def test_the_path_secret_may_hold_any_character() -> None:
 def test_the_api_wants_its_token_as_bearer() -> None:
     token = SecretStr("tökén")
 
-    assert holds_token(token, "Bearer tökén")
-    assert not holds_token(token, "tökén")
-    assert not holds_token(token, "Bearer tökén2")
-    assert not holds_token(token, "")
-    assert not holds_token(SecretStr(""), "Bearer ")
+    assert Tokens(token).scopes("Bearer tökén") == {Scope.READ, Scope.WRITE}
+    for header in ("tökén", "Bearer tökén2", ""):
+        assert Tokens(token).scopes(header) == set()
+    assert Tokens(SecretStr("")).scopes("Bearer ") == set()
+
+
+def test_a_reading_token_may_only_read() -> None:
+    tokens = Tokens(SecretStr("writes"), SecretStr("reads"))
+
+    assert tokens.scopes("Bearer reads") == {Scope.READ}
+    assert tokens.scopes("bearer writes") == {Scope.READ, Scope.WRITE}
+    assert tokens.scopes("Bearer else") == set()

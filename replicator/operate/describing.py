@@ -1,0 +1,126 @@
+"""A job in words: where it comes from and goes to, what happened to it, what comes next, and what an approval does."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from replicator.ledger import JobView, Pause, PauseKind, State
+from replicator.oci import Digest, Reference, Repository
+from replicator.operate.desk import Desk
+from replicator.rules import destination_repository
+from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
+from replicator.transfer.provenance import CONFLICT
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
+_APPROVING = (
+    (NOT_OURS, "deletes {end} although replicator did not put there what it holds now"),
+    (ALL_ITS_TAGS, "deletes the manifest of {end} and with it every tag that the reason names"),
+    (WITHIN_AN_HOUR, "deletes {end} beyond the cap of its rule, this one alone"),
+    (CONFLICT, "writes what {start} holds over the other rule's copy at {end}"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A job, and what a person wants to know of it.
+
+    `source` and `target` are unknown where no rule of that name, or no name at the destination, exists any more.
+    `next_try_s` counts from now: None for a job that is not tried again by itself, or runs, or is paused.
+    """
+
+    job: JobView
+    source: str | None
+    target: Repository | None
+    next_try_s: float | None
+    trace_id: str | None
+    sentence: str
+    approving: str | None
+
+    @property
+    def start(self) -> str:
+        """The reference at the source, in full."""
+        return f"{self.source or '?'}/{_named(self.job.repository, self.job.reference)}"
+
+    @property
+    def end(self) -> str:
+        """The reference at the destination, in full."""
+        return f"{self.job.destination}/{_named(self.target or '?', self.job.reference)}"
+
+
+def describe(desk: Desk, jobs: Iterable[JobView]) -> list[Description]:
+    """The jobs in words, as of now."""
+    now, pauses, rules = desk.ledger.view.now(), desk.ledger.pauses.all(), desk.rules()
+    found = []
+    for job in jobs:
+        rule = rules.rule(job.rule)
+        there = rule.destination(job.destination) if rule else None
+        try:
+            target = destination_repository(there, job.repository) if there else None
+        except ValueError:
+            target = None
+        found.append(
+            _described(job, rule.source if rule else None, target, now=now, pauses=_pauses(job, pauses))
+        )
+    return found
+
+
+def span(seconds: float) -> str:
+    """A length of time for people: two digits and a unit are enough."""
+    for unit, length_s in (("days", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def _described(
+    job: JobView, source: str | None, target: Repository | None, *, now: float, pauses: list[Pause]
+) -> Description:
+    waits = job.state is State.PENDING and not pauses and job.due_at is not None
+    trace = _TRACEPARENT.match(job.trace or "")
+    end = f"{job.destination}/{_named(target or job.repository, job.reference)}"
+    start = f"{source or 'its source'}/{_named(job.repository, job.reference)}"
+    return Description(
+        job=job,
+        source=source,
+        target=target,
+        next_try_s=round(max(0.0, (job.due_at or now) - now), 3) if waits else None,
+        trace_id=trace[1] if trace else None,
+        sentence=_sentence(job, pauses),
+        approving=_approving(job.reason or "", start, end) if job.state is State.BLOCKED else None,
+    )
+
+
+def _sentence(job: JobView, pauses: list[Pause]) -> str:
+    tries = f"{job.attempts} {'try' if job.attempts == 1 else 'tries'}"
+    because = f": {job.reason}" if job.reason else ""
+    match job.state:
+        case State.RUNNING:
+            return f"a worker is at it, try {job.attempts}"
+        case State.PARKED:
+            return f"gave up after {tries}{because}"
+        case State.BLOCKED:
+            return f"waits for a person's approval{because}"
+        case State.DONE:
+            return f"ended: {job.outcome}{f', {job.reason}' if job.reason else ''}"
+        case _ if pauses:
+            return f"waits until {' and '.join(f'{it.kind} {it.name}' for it in pauses)} is resumed{because}"
+        case _ if job.reason:
+            return f"waits for its next try{f', after {tries}' if job.attempts else ''}{because}"
+        case _:
+            return "waits for its turn" if job.is_urgent else "waits for its turn, which gives way to events"
+
+
+def _approving(reason: str, start: str, end: str) -> str:
+    known = next(
+        (words for mark, words in _APPROVING if mark in reason), "goes on at {end} in spite of the reason"
+    )
+    return known.format(start=start, end=end)
+
+
+def _pauses(job: JobView, pauses: list[Pause]) -> list[Pause]:
+    mine = {PauseKind.RULE: job.rule, PauseKind.DESTINATION: job.destination}
+    return [pause for pause in pauses if mine[pause.kind] == pause.name]
+
+
+def _named(repository: str, reference: Reference) -> str:
+    return f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"

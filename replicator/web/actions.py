@@ -1,0 +1,201 @@
+"""/api/v1: what people and scripts may do. Every call that changes something leaves one line in the log."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from replicator import operate
+from replicator.errors import ReplicatorError
+from replicator.ledger import DeadLetter, Deletion, PauseKind
+from replicator.operate import Desk, Filters, Item, Verb
+from replicator.web.access import NOT_FOUND, WRITE_ERRORS, may
+from replicator.web.answers import (
+    PauseAnswer,
+    Pauses,
+    SettledAnswer,
+    SettledAnswers,
+    UndeletedAnswer,
+)
+from replicator.web.api import job_of
+from replicator.web.authentication import Scope, Tokens
+
+log = logging.getLogger(__name__)
+T = TypeVar("T", DeadLetter, Deletion)
+
+
+class _Wish(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Chosen(_Wish):
+    """Which failures are meant; what is left out leaves everything in."""
+
+    rule: str | None = None
+    destination: str | None = None
+    source: str | None = None
+    repository: str | None = None
+    state: str | None = None
+
+
+class Approval(_Wish):
+    """The reason that was read: another one is not approved by it. Without it, whatever the reason is now."""
+
+    reason: str | None = None
+
+
+class Subject(_Wish):
+    """A rule or a destination."""
+
+    rule: str | None = None
+    destination: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> "Subject":
+        if (self.rule is None) == (self.destination is None):
+            raise ValueError("name a rule or a destination")
+        return self
+
+    @property
+    def kind(self) -> PauseKind:
+        """Which of both it is."""
+        return PauseKind.DESTINATION if self.rule is None else PauseKind.RULE
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self.rule or self.destination or ""
+
+
+class Rest(Subject):
+    """What is to be paused, and why."""
+
+    reason: str = ""
+
+
+class Force(_Wish):
+    """Whether to write over what stands there now."""
+
+    force: bool = False
+
+
+def action_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
+    """What may be changed in the ledger, by holders of the token that may write."""
+    routes = APIRouter(prefix="/api/v1", dependencies=[may(Scope.WRITE, tokens)], responses=WRITE_ERRORS)
+    _job_routes(routes, desk)
+    _letter_routes(routes, desk)
+    _pause_routes(routes, desk)
+
+    @routes.post("/failures/retry")
+    def retry_failures(chosen: Chosen) -> SettledAnswers:
+        """Make all parked and blocked jobs that are meant due now, and put dead letters back into the inbox."""
+        filters = Filters(**chosen.model_dump())
+        with _audited("retry failures", **chosen.model_dump(exclude_none=True)):
+            items: list[Item] = [*operate.failures(desk, filters), *operate.letters(desk, filters)]
+            settled = operate.settle(desk.ledger, Verb.RETRY, items)
+            return SettledAnswers(settled=[SettledAnswer.of(one) for one in settled])
+
+    @routes.post("/deletions/{deletion_id}/undelete", responses=NOT_FOUND)
+    def undelete(deletion_id: str, wish: Force | None = None) -> UndeletedAnswer:
+        """Put a deleted manifest back under its reference, if its blobs are still there."""
+        with _audited("undelete", deletion=deletion_id):
+            deletion = _only(it for it in desk.ledger.deletions.named(deletion_id) if it.id == deletion_id)
+            done = operate.undelete(desk, deletion, force=wish is not None and wish.force)
+            return UndeletedAnswer(written=list(done.written))
+
+    return routes
+
+
+def _job_routes(routes: APIRouter, desk: Desk) -> None:
+    view = desk.ledger.view
+
+    @routes.post("/jobs/{job_id}/retry", responses=NOT_FOUND)
+    def retry(job_id: str) -> SettledAnswer:
+        """Make an open job due now, its attempts forgotten."""
+        with _audited("retry", job=job_id):
+            return _settled(desk, Verb.RETRY, job_of(view, job_id))
+
+    @routes.post("/jobs/{job_id}/drop", responses=NOT_FOUND)
+    def drop(job_id: str) -> SettledAnswer:
+        """Remove an open job."""
+        with _audited("drop", job=job_id):
+            return _settled(desk, Verb.DROP, job_of(view, job_id))
+
+    @routes.post("/jobs/{job_id}/approve", responses=NOT_FOUND)
+    def approve(job_id: str, approval: Approval | None = None) -> SettledAnswer:
+        """Let a blocked job go on in spite of its reason, and make it due now."""
+        with _audited("approve", job=job_id):
+            job = job_of(view, job_id)
+            if approval and approval.reason not in (None, job.reason):
+                raise HTTPException(409, f"its reason is another one now: {job.reason}")
+            return _settled(desk, Verb.APPROVE, job)
+
+
+def _letter_routes(routes: APIRouter, desk: Desk) -> None:
+    @routes.post("/failures/letters/{letter_id}/retry", responses=NOT_FOUND)
+    def retry_letter(letter_id: str) -> SettledAnswer:
+        """Put a dead letter back into the inbox."""
+        with _audited("retry letter", letter=letter_id):
+            return _settled(desk, Verb.RETRY, _letter(desk, letter_id))
+
+    @routes.post("/failures/letters/{letter_id}/drop", responses=NOT_FOUND)
+    def drop_letter(letter_id: str) -> SettledAnswer:
+        """Remove a dead letter."""
+        with _audited("drop letter", letter=letter_id):
+            return _settled(desk, Verb.DROP, _letter(desk, letter_id))
+
+
+def _pause_routes(routes: APIRouter, desk: Desk) -> None:
+    @routes.post("/pause")
+    def pause(rest: Rest) -> Pauses:
+        """Start no more jobs of a rule or a destination; what is paused afterwards."""
+        with _audited("pause", kind=rest.kind, subject=rest.name, reason=rest.reason):
+            operate.pause(desk, rest.kind, rest.name, rest.reason)
+            return _pauses(desk)
+
+    @routes.post("/resume")
+    def resume(subject: Subject) -> Pauses:
+        """Make due at once what waited; what is paused afterwards."""
+        with _audited("resume", kind=subject.kind, subject=subject.name):
+            operate.resume(desk, subject.kind, subject.name)
+            return _pauses(desk)
+
+
+def _settled(desk: Desk, verb: Verb, item: Item) -> SettledAnswer:
+    (settled,) = operate.settle(desk.ledger, verb, [item])
+    if not settled.is_done:
+        raise HTTPException(409, settled.said)
+    return SettledAnswer.of(settled)
+
+
+def _letter(desk: Desk, letter_id: str) -> DeadLetter:
+    return _only(it for it in desk.ledger.view.dead_letters_named(letter_id) if it.id == letter_id)
+
+
+def _only(found: Iterable[T]) -> T:
+    for one in found:
+        return one
+    raise HTTPException(404, "there is nothing of that id")
+
+
+def _pauses(desk: Desk) -> Pauses:
+    return Pauses(pauses=[PauseAnswer.of(pause) for pause in desk.ledger.pauses.all()])
+
+
+@contextmanager
+def _audited(action: str, **what: object) -> Iterator[None]:
+    refusal: str | None = "internal error"
+    try:
+        yield
+        refusal = None
+    except HTTPException as exc:
+        refusal = str(exc.detail)
+        raise
+    except ReplicatorError as exc:
+        refusal = str(exc)
+        raise
+    finally:
+        log.info("operator", extra={"action": action, "done": refusal is None, **what, "why_not": refusal})
