@@ -3,7 +3,7 @@
 import pytest
 
 from replicator.jobs import Outcome
-from replicator.ledger import Lane, Ledger, State
+from replicator.ledger import Lane, Ledger, Selection, State
 from tests.integration.ledger.kit import DIGEST, claimed, job, wanted
 
 pytestmark = pytest.mark.integration
@@ -97,3 +97,50 @@ def test_an_empty_ledger_shows_nothing(ledger: Ledger) -> None:
     assert [ledger.view.jobs(state=state) for state in (None, *State)] == [[]] * 6
     assert ledger.view.failures(10) == []
     assert ledger.view.dead_letters(10) == []
+
+
+# Which are meant
+
+
+def test_jobs_are_chosen_by_rule_destination_and_pattern(ledger: Ledger) -> None:
+    everything(ledger)
+    ledger.submit([wanted(job("v6", rule="other")), wanted(job("v7", destination="ap"))])
+
+    def tags(state: State | None = None, **chosen: object) -> list[str]:
+        return [it.reference for it in ledger.view.each(state=state, selection=Selection(**chosen))]  # type: ignore[arg-type]
+
+    assert tags(rules=frozenset({"other"})) == ["v6"]
+    assert tags(destination="ap") == ["v7"]
+    assert tags(rules=frozenset()) == []
+    assert tags(State.PARKED, repository="team/*") == ["v3"]
+    assert tags(State.DONE, repository="team/*") == ["v5"]
+    assert tags(State.RUNNING, destination="us") == ["v2"]
+    assert tags(repository="other/**") == []
+    assert [it.reference for it in ledger.view.failures(selection=Selection(destination="ap"))] == []
+
+
+def test_a_pattern_that_does_not_compile_chooses_nothing_at_all() -> None:
+    with pytest.raises(ValueError, match="a"):
+        Selection(repository="a[")
+
+
+def test_long_listings_are_whole_and_in_order_over_all_lanes(ledger: Ledger) -> None:
+    ledger.submit([wanted(job(f"v{at}", rule=f"rule-{at % 3}"), 1000.0 + at) for at in range(1500)])
+
+    assert [it.reference for it in ledger.view.each()] == [f"v{at}" for at in range(1500)]
+
+
+def test_jobs_are_found_by_the_beginning_of_their_id(ledger: Ledger) -> None:
+    everything(ledger)
+    pending, done = job("v1").id, job("v5").id
+
+    assert ledger.view.ids(pending) == ledger.view.ids(pending[:12]) == [pending]
+    assert ledger.view.ids(done[:12]) == [done]
+    assert len(ledger.view.ids("")) == len(ledger.view.ids("*")) == len(ledger.view.ids("ff" * 11)) == 0
+
+
+def test_an_open_job_comes_before_its_own_past(ledger: Ledger) -> None:
+    everything(ledger)
+    ledger.submit([wanted(job("v5"))])
+
+    assert ledger.view.ids(job("v5").id) == [job("v5").id]

@@ -14,6 +14,7 @@ from replicator.events import Action, Event
 from replicator.jobs import Job, jobs_for
 from replicator.ledger import JobView, Ledger, State, Submission
 from replicator.oci import Digest, Repository, Tag, parse_reference
+from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
 from replicator.transfer import Tools, bring_in_line
@@ -166,6 +167,9 @@ class World:
 
     def tools(self, *, ledger: Ledger | None = None, lease_s: float = LEASE_S) -> Tools:
         return Tools(ledger or self.ledger, lambda: self.rules, self._clients.__getitem__, lease_s)
+
+    def desk(self) -> Desk:
+        return Desk(self.ledger, lambda: self.rules, self._clients.__getitem__)
 
     def run(self, job: Job, action: str | None = "push", digest: Digest | None = None) -> JobView:
         """Ask for the job and try it once, with all logs cleared before."""
