@@ -1,7 +1,8 @@
-"""The scheduler's two loops. Both keep nothing in memory, so that any number of schedulers may run side by side.
+"""The scheduler's loops. They keep nothing in memory, so that any number of schedulers may run side by side.
 
 router       inbox → jobs
 dispatcher   due jobs → doorbells, within each destination's share of the workers
+sweeper      schedules, new rules, the API → comparisons: see `sweeps`
 """
 
 import logging
@@ -15,6 +16,7 @@ from replicator.intake import take_in
 from replicator.jobs import Crew, jobs_at_once
 from replicator.ledger import Pause, PauseKind
 from replicator.runtime import Runtime
+from workers.sweeps import make_sweeper
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +26,10 @@ PAUSE_AFTER_FAILURE_S = 0.5
 
 
 def run_scheduler(runtime: Runtime, stop: threading.Event) -> None:
-    """Route and dispatch until `stop` is set."""
+    """Route, dispatch and compare until `stop` is set."""
     threads = [
         threading.Thread(target=_forever, args=(step, stop), name=step.__name__)
-        for step in (_router(runtime), _dispatcher(runtime))
+        for step in (_router(runtime), _dispatcher(runtime), make_sweeper(runtime, stop))
     ]
     for thread in threads:
         thread.start()

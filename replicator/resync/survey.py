@@ -50,7 +50,11 @@ class Survey(Generic[T]):
         for source, lanes in sources.items():
             named = named_repositories(lanes, self.scope)
             try:
+                seen = set()
                 for repository in self._catalogue(source) if named is None else named:
+                    seen.add(repository)
+                    yield from self._repository(source, repository, lanes)
+                for repository in sorted(self._remembered(lanes) - seen) if self.prune else ():
                     yield from self._repository(source, repository, lanes)
             except LedgerUnavailable:
                 raise
@@ -75,6 +79,15 @@ class Survey(Generic[T]):
         if twins:
             comparison = Comparison(self.tools, self.scope, self.examine, self.prune, self.recheck)
             yield Later(partial(comparison.run, source, repository, twins))
+
+    def _remembered(self, lanes: list[Lane]) -> set[Repository]:
+        """The source's repositories that something was copied from: one that is gone is in no catalogue."""
+        places = {(name, rule.source, there.registry) for rule, there in lanes for name in rule.names}
+        return {
+            copy.record.repository
+            for copy in self.tools.ledger.survey.copies()
+            if (copy.record.rule, copy.record.source, copy.destination) in places
+        }
 
     def _catalogue(self, source: str) -> Iterator[Repository]:
         client, last = self.tools.client(source), ""

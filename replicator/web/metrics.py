@@ -46,7 +46,7 @@ class LedgerCollector(Collector):
             [((), float(self._rules.error is not None))],
         )
         try:
-            yield from [*self._lanes(rules), self._registries(rules)]
+            yield from [*self._lanes(rules), *self._sweeps(rules), self._registries(rules)]
         except TemporaryError as exc:
             log.warning("gauges left out of a scrape", extra={"cause": str(exc)})
 
@@ -72,6 +72,22 @@ class LedgerCollector(Collector):
             "blocked",
             "Jobs that need a person's yes.",
             [(rule, there, lane.blocked) for rule, there, lane in found],
+        )
+
+    def _sweeps(self, rules: RuleSet) -> Iterator[Metric]:
+        # One that was never compared has no sample: 0 would look like a comparison that found nothing.
+        swept = self._ledger.sweeps.swept([(rule.name, there.registry) for rule, there in rules.lanes])
+        yield _gauge(
+            "replicator_drift_references",
+            "References that the last whole comparison found not in line.",
+            [(lane, float(found.drift)) for lane, found in swept.items()],
+            labels=("rule", "destination"),
+        )
+        yield _gauge(
+            "replicator_last_sweep_timestamp_seconds",
+            "When a rule was last compared as a whole with a destination.",
+            [(lane, found.at) for lane, found in swept.items()],
+            labels=("rule", "destination"),
         )
 
     def _registries(self, rules: RuleSet) -> Metric:

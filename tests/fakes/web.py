@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from replicator.errors import LedgerUnavailable, PermanentError
-from replicator.ledger import DeadLetter, Deletion, JobView, Lane, Pause, PauseKind, Selection, State
+from replicator.ledger import DeadLetter, Deletion, JobView, Lane, Pause, PauseKind, Selection, State, Swept
 from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet, Webhook
@@ -103,6 +103,7 @@ class ToldLedger:
     told_deletions: list[Deletion] = field(default_factory=list)
     pauses: ToldPauses = field(default_factory=ToldPauses)
     settled: list[tuple[str, str]] = field(default_factory=list)
+    told_sweeps: Mapping[tuple[str, str], Swept] = field(default_factory=dict)
     down: frozenset[str] = frozenset()
     waiting: int = 0
     clock: float = 1000.0
@@ -111,6 +112,14 @@ class ToldLedger:
     @property
     def view(self) -> "ToldLedger":
         return self
+
+    @property
+    def sweeps(self) -> "ToldLedger":
+        return self
+
+    def swept(self, lanes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Swept]:
+        self.ping()
+        return {lane: self.told_sweeps[lane] for lane in lanes if lane in self.told_sweeps}
 
     @property
     def fleet(self) -> "ToldLedger":

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.jobs import Outcome
-from replicator.ledger import DeadLetter, JobView, Lane, State
+from replicator.ledger import DeadLetter, JobView, Lane, State, Swept
 from replicator.oci import Digest, Repository, Tag
 from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
 from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger
@@ -104,6 +104,14 @@ def test_breakers_and_the_rules_are_gauges(site: Site) -> None:
     assert found['replicator_registry_available{registry="eu"}'] == 1
     assert found["replicator_rules_reload_failed"] == 0
     assert samples(Site(rules=FixedRules(error="bad")))["replicator_rules_reload_failed"] == 1
+
+
+def test_what_a_comparison_found_is_a_gauge_once_there_was_one() -> None:
+    found = samples(Site(ledger=ToldLedger(told_sweeps={("prod", "us"): Swept(at=1234.5, drift=7)})))
+
+    assert found['replicator_drift_references{destination="us",rule="prod"}'] == 7
+    assert found['replicator_last_sweep_timestamp_seconds{destination="us",rule="prod"}'] == 1234.5
+    assert not [name for name in found if name.startswith("replicator_drift") and "open" in name]
 
 
 def test_a_scrape_without_redis_leaves_the_lag_out_and_stands() -> None:
