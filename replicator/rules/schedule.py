@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from itertools import takewhile
+from math import floor
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -75,7 +76,7 @@ class Schedule:
 
     def _minute_until(self, now: float) -> float:
         # Going back, cronsim forgets the first of two hours that look alike. Going on from there finds it.
-        back = next(CronSim(_parsed(self.cron).minutes, self._at(now + 1), reverse=True))
+        back = next(CronSim(_parsed(self.cron).minutes, self._at(floor(now) + 1), reverse=True))
         onward = (found.timestamp() for found in CronSim(_parsed(self.cron).minutes, back))
         return max([back.timestamp(), *takewhile(lambda found: found <= now, onward)])
 
