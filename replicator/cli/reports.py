@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from replicator.errors import ConfigError
+from replicator.ledger import PauseKind
 from replicator.oci import Repository, Tag
 from replicator.rulefiles import RulesError, load
 from replicator.rules import TriggerType
@@ -58,17 +59,15 @@ def status(settings: Settings, *, as_json: bool) -> None:
     if as_json:
         typer.echo(found.model_dump_json(indent=2))
         return
-    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", "paused", box=None)
+    paused = {(pause.kind, pause.name) for pause in found.pauses}
+    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", box=None)
+    if paused:
+        table.add_column("paused")
     for lane in found.lanes:
+        rests = {(PauseKind.RULE, lane.rule), (PauseKind.DESTINATION, lane.destination)} & paused
         counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
-        table.add_row(
-            lane.rule,
-            lane.source,
-            lane.destination,
-            f"{lane.lag_seconds:.1f} s",
-            *counts,
-            "yes" if lane.paused else "",
-        )
+        cells = (lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts)
+        table.add_row(*cells, *(["yes" if rests else ""] if paused else []))
     Console().print(table)
     for pause in found.pauses:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(pause.since))

@@ -12,10 +12,7 @@ class _Answer(BaseModel):
 
 
 class LaneStatus(_Answer):
-    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet.
-
-    `paused` says that the rule or the destination is.
-    """
+    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet."""
 
     rule: str
     source: str
@@ -24,7 +21,6 @@ class LaneStatus(_Answer):
     pending: int
     failed: int
     blocked: int
-    paused: bool
 
 
 class InboxStatus(_Answer):

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Query
 
 from replicator import operate
-from replicator.ledger import JobView, Ledger, PauseKind, View, lanes_of
+from replicator.ledger import JobView, Ledger, View, lanes_of
 from replicator.operate import Desk, Filters
 from replicator.rulefiles import RuleBook
 from replicator.web.access import NOT_FOUND, READ_ERRORS, may
@@ -99,8 +99,6 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     now = ledger.view.now()
     inbox = ledger.inbox("status")
     gone = ledger.fleet.unreachable(current.registries)
-    pauses = ledger.pauses.all()
-    paused = {(pause.kind, pause.name) for pause in pauses}
     return Status(
         lanes=[
             LaneStatus(
@@ -111,14 +109,11 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
                 pending=lane.pending,
                 failed=lane.failed,
                 blocked=lane.blocked,
-                paused=not paused.isdisjoint(
-                    {(PauseKind.RULE, rule.name), (PauseKind.DESTINATION, there.registry)}
-                ),
             )
             for rule, there in current.lanes
             for lane in [lanes[rule.name, there.registry]]
         ],
-        pauses=[PauseAnswer.of(pause) for pause in pauses],
+        pauses=[PauseAnswer.of(pause) for pause in ledger.pauses.all()],
         inbox=InboxStatus(length=inbox.length(), oldest_seconds=round(inbox.oldest_age_s(), 3)),
         rules=RulesStatus(revision=current.revision, error=rules.error),
         registries=[RegistryStatus(name=name, available=name not in gone) for name in current.registries],

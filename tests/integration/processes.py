@@ -180,6 +180,11 @@ class DockerRegistry(Process):
             settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(users)}}
         self._config.write_text(yaml.safe_dump(settings))
 
+    def blob(self, digest: str) -> Path:
+        """The file that holds a blob, for a test that damages it."""
+        algorithm, _, name = digest.partition(":")
+        return self.storage / "docker/registry/v2/blobs" / algorithm / name[:2] / name / "data"
+
     def close(self) -> None:
         """Kill it and remove what it stored."""
         super().close()

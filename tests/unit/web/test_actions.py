@@ -246,16 +246,8 @@ def test_a_rule_is_paused_shown_and_resumed(site: Site) -> None:
     assert paused["pauses"] == [{"kind": "rule", "name": "prod", "since": 990.0, "reason": "disk"}]
     status = site.get("/api/v1/status").json()
     assert status["pauses"] == paused["pauses"]
-    assert [lane["paused"] for lane in status["lanes"]] == [True, True]
     assert "rule prod is resumed" in site.get("/api/v1/jobs/waits").json()["sentence"]
     assert site.act("/api/v1/resume", {"rule": "prod"}).json() == {"pauses": []}
-
-
-def test_a_paused_destination_shows_in_its_lanes_alone(site: Site) -> None:
-    site.act("/api/v1/pause", {"destination": "us"})
-
-    lanes = site.get("/api/v1/status").json()["lanes"]
-    assert {lane["destination"]: lane["paused"] for lane in lanes} == {"us": True, "open": False}
 
 
 @pytest.mark.parametrize(

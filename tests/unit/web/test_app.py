@@ -144,7 +144,6 @@ def test_status_shows_every_lane(site: Site) -> None:
         "pending": 3,
         "failed": 1,
         "blocked": 2,
-        "paused": False,
     }
     assert [lane["destination"] for lane in status["lanes"]] == ["us", "open"]
     assert status["inbox"] == {"length": 4, "oldest_seconds": 2.0}
