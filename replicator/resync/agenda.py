@@ -42,10 +42,11 @@ def _scheduled(rule: Rule, marks: Mapping[str, float], now: float) -> Iterator[E
     last = max((marks[name] for name in _marks("schedule", rule, "") if name in marks), default=None)
     if rule.schedule is None:
         return
+    # The first name of all is the salt, so that a renamed rule keeps its jitter.
     if last is None:
         yield Errand(rule.name, None, "schedule", mark, now)
     elif (slot := is_due(rule.schedule, last=last, now=now, salt=rule.names[-1])) is not None:
-        # The first name of all, so that a renamed rule keeps its jitter. A schedule hears of no delete, so that its runs look for what is gone.
+        # A schedule hears of no delete, so that its runs look for what is gone.
         deletes = rule.deletion or any(there.retention for there in rule.destinations)
         request = Request(Scope(rule=rule.name), prune=deletes)
         yield Errand(rule.name, request, "schedule", mark, slot)
