@@ -1,15 +1,12 @@
-"""/api/v1: what people and scripts may do. Every call that changes something leaves one line in the log."""
+"""/api/v1: what people and scripts may do."""
 
-import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import TypeVar
 
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from replicator import operate
-from replicator.errors import ReplicatorError
 from replicator.ledger import DeadLetter, Deletion, PauseKind
 from replicator.operate import Desk, Filters, Item, Verb
 from replicator.web.access import NOT_FOUND, WRITE_ERRORS, may
@@ -21,9 +18,9 @@ from replicator.web.answers import (
     UndeletedAnswer,
 )
 from replicator.web.api import job_of
+from replicator.web.audit import audited
 from replicator.web.authentication import Scope, Tokens
 
-log = logging.getLogger(__name__)
 T = TypeVar("T", DeadLetter, Deletion)
 
 
@@ -93,7 +90,7 @@ def action_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
     def retry_failures(chosen: Chosen) -> SettledAnswers:
         """Make all parked and blocked jobs that are meant due now, and put dead letters back into the inbox."""
         filters = Filters(**chosen.model_dump())
-        with _audited("retry failures", **chosen.model_dump(exclude_none=True)):
+        with audited("retry failures", **chosen.model_dump(exclude_none=True)):
             items: list[Item] = [*operate.failures(desk, filters), *operate.letters(desk, filters)]
             settled = operate.settle(desk.ledger, Verb.RETRY, items)
             return SettledAnswers(settled=[SettledAnswer.of(one) for one in settled])
@@ -101,7 +98,7 @@ def action_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
     @routes.post("/deletions/{deletion_id}/undelete", responses=NOT_FOUND)
     def undelete(deletion_id: str, wish: Force | None = None) -> UndeletedAnswer:
         """Put a deleted manifest back under its reference, if its blobs are still there."""
-        with _audited("undelete", deletion=deletion_id):
+        with audited("undelete", deletion=deletion_id):
             deletion = _only(it for it in desk.ledger.deletions.named(deletion_id) if it.id == deletion_id)
             done = operate.undelete(desk, deletion, force=wish is not None and wish.force)
             return UndeletedAnswer(written=list(done.written))
@@ -115,19 +112,19 @@ def _job_routes(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/jobs/{job_id}/retry", responses=NOT_FOUND)
     def retry(job_id: str) -> SettledAnswer:
         """Make an open job due now, its attempts forgotten."""
-        with _audited("retry", job=job_id):
+        with audited("retry", job=job_id):
             return _settled(desk, Verb.RETRY, job_of(view, job_id))
 
     @routes.post("/jobs/{job_id}/drop", responses=NOT_FOUND)
     def drop(job_id: str) -> SettledAnswer:
         """Remove an open job."""
-        with _audited("drop", job=job_id):
+        with audited("drop", job=job_id):
             return _settled(desk, Verb.DROP, job_of(view, job_id))
 
     @routes.post("/jobs/{job_id}/approve", responses=NOT_FOUND)
     def approve(job_id: str, approval: Approval | None = None) -> SettledAnswer:
         """Let a blocked job go on in spite of its reason, and make it due now."""
-        with _audited("approve", job=job_id):
+        with audited("approve", job=job_id):
             job = job_of(view, job_id)
             if approval and approval.reason not in (None, job.reason):
                 raise HTTPException(409, f"its reason is another one now: {job.reason}")
@@ -138,13 +135,13 @@ def _letter_routes(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/failures/letters/{letter_id}/retry", responses=NOT_FOUND)
     def retry_letter(letter_id: str) -> SettledAnswer:
         """Put a dead letter back into the inbox."""
-        with _audited("retry letter", letter=letter_id):
+        with audited("retry letter", letter=letter_id):
             return _settled(desk, Verb.RETRY, _letter(desk, letter_id))
 
     @routes.post("/failures/letters/{letter_id}/drop", responses=NOT_FOUND)
     def drop_letter(letter_id: str) -> SettledAnswer:
         """Remove a dead letter."""
-        with _audited("drop letter", letter=letter_id):
+        with audited("drop letter", letter=letter_id):
             return _settled(desk, Verb.DROP, _letter(desk, letter_id))
 
 
@@ -152,14 +149,14 @@ def _pause_routes(routes: APIRouter, desk: Desk) -> None:
     @routes.post("/pause")
     def pause(rest: Rest) -> Pauses:
         """Start no more jobs of a rule or a destination; what is paused afterwards."""
-        with _audited("pause", kind=rest.kind, subject=rest.name, reason=rest.reason):
+        with audited("pause", kind=rest.kind, subject=rest.name, reason=rest.reason):
             operate.pause(desk, rest.kind, rest.name, rest.reason)
             return _pauses(desk)
 
     @routes.post("/resume")
     def resume(subject: Subject) -> Pauses:
         """Make due at once what waited; what is paused afterwards."""
-        with _audited("resume", kind=subject.kind, subject=subject.name):
+        with audited("resume", kind=subject.kind, subject=subject.name):
             operate.resume(desk, subject.kind, subject.name)
             return _pauses(desk)
 
@@ -183,19 +180,3 @@ def _only(found: Iterable[T]) -> T:
 
 def _pauses(desk: Desk) -> Pauses:
     return Pauses(pauses=[PauseAnswer.of(pause) for pause in desk.ledger.pauses.all()])
-
-
-@contextmanager
-def _audited(action: str, **what: object) -> Iterator[None]:
-    refusal: str | None = "internal error"
-    try:
-        yield
-        refusal = None
-    except HTTPException as exc:
-        refusal = str(exc.detail)
-        raise
-    except ReplicatorError as exc:
-        refusal = str(exc)
-        raise
-    finally:
-        log.info("operator", extra={"action": action, "done": refusal is None, **what, "why_not": refusal})

@@ -19,6 +19,7 @@ from replicator.web.front import Front
 from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
 from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
+from replicator.web.sweeping import asking_routes, sweep_routes
 
 
 def create_app(
@@ -39,6 +40,8 @@ def create_app(
     app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=desk.ledger)))
     app.include_router(api_routes(rules=rules, desk=desk, tokens=tokens))
     app.include_router(action_routes(desk=desk, tokens=tokens))
+    app.include_router(sweep_routes(desk=desk, tokens=tokens))
+    app.include_router(asking_routes(desk=desk, tokens=tokens))
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ConfigError, _mistyped)
