@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from replicator.errors import ConfigError
+from replicator.runtime import api_read_token
 from replicator.settings import Settings, settings_table
 
 
@@ -121,3 +122,28 @@ def test_the_table_has_a_row_with_a_meaning_for_every_setting() -> None:
     assert len(rows) == len(Settings.model_fields)
     assert all(len(row.split("|")[3].strip()) > 10 for row in rows)
     assert any(row.startswith("| `REPLICATOR_API_TOKEN_FILE` |") for row in rows)
+
+
+def test_the_reading_token_has_a_variable_and_a_file_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("filed\n")
+
+    filed = Settings.load(api_token="writes", api_read_token_file=str(file)).read_api_read_token()
+
+    assert filed
+    assert filed.get_secret_value() == "filed"
+    assert Settings.load().read_api_read_token() is None
+    with pytest.raises(
+        ConfigError, match="REPLICATOR_API_READ_TOKEN or REPLICATOR_API_READ_TOKEN_FILE, not both"
+    ):
+        Settings.load(api_read_token="a", api_read_token_file="b")
+    with pytest.raises(ConfigError, match="REPLICATOR_API_READ_TOKEN_FILE: cannot read /nowhere"):
+        Settings.load(api_read_token_file="/nowhere").read_api_read_token()
+
+
+def test_one_token_cannot_have_both_scopes() -> None:
+    settings = Settings.load(api_token="same", api_read_token="same")
+
+    with pytest.raises(ConfigError, match="is the same as REPLICATOR_API_TOKEN"):
+        api_read_token(settings)
+    assert api_read_token(Settings.load(api_token="one", api_read_token="two"))
