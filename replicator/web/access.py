@@ -24,6 +24,7 @@ def _error(status: int, meaning: str) -> Responses:
 
 
 NOT_FOUND = _error(404, "there is nothing of that id")
+NOT_AS_THINGS_STAND = _error(409, "it cannot be done as things stand")
 READ_ERRORS: Responses = {
     **_error(401, "no token, or an unknown one"),
     **_error(422, "a value makes no sense, or names what is not there"),
@@ -32,7 +33,7 @@ READ_ERRORS: Responses = {
 WRITE_ERRORS: Responses = {
     **READ_ERRORS,
     **_error(403, "the token may only read"),
-    **_error(409, "it cannot be done as things stand"),
+    **NOT_AS_THINGS_STAND,
 }
 
 

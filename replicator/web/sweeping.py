@@ -8,7 +8,7 @@ from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.operate import Desk
 from replicator.resync import Document, Request, Scope
 from replicator.web import authentication
-from replicator.web.access import NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
+from replicator.web.access import NOT_AS_THINGS_STAND, NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
 from replicator.web.audit import audited
 from replicator.web.authentication import Tokens
 
@@ -123,7 +123,7 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
         """One comparison, until a week after its end."""
         return _answer(_found(sweeps.view(sweep_id)))
 
-    @routes.get("/plans/{plan_id}", responses=NOT_FOUND)
+    @routes.get("/plans/{plan_id}", responses={**NOT_FOUND, **NOT_AS_THINGS_STAND})
     def show_plan(plan_id: str) -> Document:
         """A plan that is done: what `replicator plan --json` prints."""
         view = _found(sweeps.view(plan_id))

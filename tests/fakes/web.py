@@ -10,7 +10,19 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from replicator.errors import LedgerUnavailable, PermanentError
-from replicator.ledger import DeadLetter, Deletion, JobView, Lane, Pause, PauseKind, Selection, State, Swept
+from replicator.ledger import (
+    DeadLetter,
+    Deletion,
+    JobView,
+    Lane,
+    Pause,
+    PauseKind,
+    Selection,
+    State,
+    SweepKind,
+    SweepView,
+    Swept,
+)
 from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet, Webhook
@@ -94,6 +106,28 @@ class ToldPauses:
 
 
 @dataclass
+class ToldSweeps:
+    """Comparisons: what they found, those that it was told of, and those that were asked for."""
+
+    found: Mapping[tuple[str, str], Swept] = field(default_factory=dict)
+    told: Mapping[str, SweepView] = field(default_factory=dict)
+    asked: list[tuple[SweepKind, str]] = field(default_factory=list)
+
+    def swept(self, lanes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Swept]:
+        return {lane: self.found[lane] for lane in lanes if lane in self.found}
+
+    def ask(self, kind: SweepKind, request: str, *, by: str) -> str:
+        self.asked.append((kind, request))
+        return f"asked-{len(self.asked)}"
+
+    def view(self, sweep_id: str) -> SweepView | None:
+        return self.told.get(sweep_id)
+
+    def open(self) -> list[SweepView]:
+        return [view for view in self.told.values() if view.ended_at is None]
+
+
+@dataclass
 class ToldLedger:
     """Answers what it was told; it is its own view, fleet and inbox."""
 
@@ -103,7 +137,7 @@ class ToldLedger:
     told_deletions: list[Deletion] = field(default_factory=list)
     pauses: ToldPauses = field(default_factory=ToldPauses)
     settled: list[tuple[str, str]] = field(default_factory=list)
-    told_sweeps: Mapping[tuple[str, str], Swept] = field(default_factory=dict)
+    sweeps: ToldSweeps = field(default_factory=ToldSweeps)
     down: frozenset[str] = frozenset()
     waiting: int = 0
     clock: float = 1000.0
@@ -112,14 +146,6 @@ class ToldLedger:
     @property
     def view(self) -> "ToldLedger":
         return self
-
-    @property
-    def sweeps(self) -> "ToldLedger":
-        return self
-
-    def swept(self, lanes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Swept]:
-        self.ping()
-        return {lane: self.told_sweeps[lane] for lane in lanes if lane in self.told_sweeps}
 
     @property
     def fleet(self) -> "ToldLedger":

@@ -11,7 +11,7 @@ from replicator.jobs import Outcome
 from replicator.ledger import DeadLetter, JobView, Lane, State, Swept
 from replicator.oci import Digest, Repository, Tag
 from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
-from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger
+from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger, ToldSweeps
 
 API = (
     "/api/v1/status",
@@ -107,7 +107,7 @@ def test_breakers_and_the_rules_are_gauges(site: Site) -> None:
 
 
 def test_what_a_comparison_found_is_a_gauge_once_there_was_one() -> None:
-    found = samples(Site(ledger=ToldLedger(told_sweeps={("prod", "us"): Swept(at=1234.5, drift=7)})))
+    found = samples(Site(ledger=ToldLedger(sweeps=ToldSweeps({("prod", "us"): Swept(at=1234.5, drift=7)}))))
 
     assert found['replicator_drift_references{destination="us",rule="prod"}'] == 7
     assert found['replicator_last_sweep_timestamp_seconds{destination="us",rule="prod"}'] == 1234.5
