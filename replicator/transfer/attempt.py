@@ -137,8 +137,11 @@ class Attempt:
             rule,
             tools.client(rule.source),
             tools.client(claim.job.destination),
-            target,
             tools.ledger.fleet,
+            repository=claim.job.repository,
+            reference=claim.job.reference,
+            target=target,
+            landing=claim.job.reference,
         )
         self._wait_for_pauses(route)
         writer = Writer(route, lease)

@@ -91,7 +91,7 @@ class Crossing:
         route = self.route
         labels = None
         if needs_labels(route.rule):
-            labels = route.source.labels(route.job.repository, manifest.digest)
+            labels = route.source.labels(route.repository, manifest.digest)
         if not takes_manifest(route.rule, manifest, labels):
             return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
         return self._copy(manifest, override=route.rule.override)
@@ -116,10 +116,10 @@ class Crossing:
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
         route = self.route
         provenance = Provenance(route, self.rules)
-        head = route.destination.head_manifest(route.target, route.reference)
+        head = route.destination.head_manifest(route.target, route.landing)
         facts = provenance.facts(manifest.digest, head.digest if head else None, override=override)
         if was_cut_short(facts):
-            provenance.confirm([(route.reference, manifest.digest)])
+            provenance.confirm([(route.landing, manifest.digest)])
         verdict = decide(facts)
         if verdict is not Verdict.COPY:
             return _stays(verdict, facts)
@@ -127,8 +127,8 @@ class Crossing:
         artifact = gather(route, manifest)
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
-        self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
-        provenance.confirm([(route.reference, manifest.digest), *followers])
+        self.writer.carry_out(steps(artifact, route.landing, self._ground(artifact)))
+        provenance.confirm([(route.landing, manifest.digest), *followers])
         self._look_again(followers)
         return Result(Outcome.COPIED, manifest.digest)
 
@@ -161,14 +161,14 @@ class Crossing:
         """
         job = self.route.job
         self.writer.lease.ask_for(
-            Job(job.rule, job.destination, job.repository, tag)
+            Job(job.rule, job.destination, self.route.repository, tag)
             for tag, digest in followers
             if isinstance(tag, Tag) and not self._is_still(tag, digest)
         )
 
     def _is_still(self, tag: Tag, digest: Digest) -> bool:
         try:
-            head = self.route.source.head_manifest(self.route.job.repository, tag)
+            head = self.route.source.head_manifest(self.route.repository, tag)
         except TemporaryError:
             return False  # it may be moving this very moment
         return head is not None and head.digest == digest

@@ -56,7 +56,7 @@ def has_referrers_api(route: Route, registry: RegistryClient, subject: Digest) -
     """Whether `registry` lists referrers itself: asked once a day, with a digest that is known to be there."""
     known = route.fleet.capability(registry.name, REFERRERS_API)
     if known is None:
-        repository = route.job.repository if registry is route.source else route.target
+        repository = route.repository if registry is route.source else route.target
         known = registry.referrers(repository, subject) is not None
         route.fleet.learn(registry.name, REFERRERS_API, known)
     return known
@@ -78,7 +78,7 @@ class _Gathering:
         for descriptor in manifest.children:
             if descriptor.digest in self.seen or descriptor.digest in known:
                 continue
-            child = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
+            child = self.route.source.get_manifest(self.route.repository, descriptor.digest)
             if child:
                 self._check_size(child, descriptor)
                 children.append(self.tree(child, depth=depth + 1))
@@ -123,7 +123,7 @@ class _Gathering:
     ) -> tuple[tuple[Tag, Artifact], ...]:
         found = []
         for tag in companion_tags(subject):
-            manifest = tag in tags and self.route.source.get_manifest(self.route.job.repository, tag)
+            manifest = tag in tags and self.route.source.get_manifest(self.route.repository, tag)
             if (
                 manifest
                 and manifest.digest not in self.seen
@@ -146,14 +146,14 @@ class _Gathering:
         for descriptor in descriptors:
             if descriptor.digest in self.seen:
                 continue
-            manifest = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
+            manifest = self.route.source.get_manifest(self.route.repository, descriptor.digest)
             if manifest:
                 artifact = self.tree(manifest, depth=depth + 1)
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
     def _referrers_of(self, subject: Digest) -> list[Descriptor]:
-        source, repository = self.route.source, self.route.job.repository
+        source, repository = self.route.source, self.route.repository
         if self.route.fleet.capability(source.name, REFERRERS_API) is not False:
             listed = source.referrers(repository, subject)
             self.route.fleet.learn(source.name, REFERRERS_API, listed is not None)
@@ -166,7 +166,7 @@ class _Gathering:
     def _source_tags(self) -> frozenset[Tag]:
         # One listing tells the companions of every manifest of the tree: cheaper than a HEAD for each name.
         if self.tags is None:
-            self.tags = frozenset(self.route.source.tags(self.route.job.repository) or ())
+            self.tags = frozenset(self.route.source.tags(self.route.repository) or ())
         return self.tags
 
     def known_there(self, digests: list[Digest]) -> frozenset[Digest]:
