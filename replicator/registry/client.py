@@ -8,7 +8,7 @@ import httpx
 from replicator.errors import Denied
 from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
 from replicator.registry import harbor, listings, manifests, uploads
-from replicator.registry.blobs import BlobReader, has_blob
+from replicator.registry.blobs import BlobReader, blob_size, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
 from replicator.registry.failures import Topic, failure
 from replicator.registry.manifests import ManifestHead
@@ -59,6 +59,10 @@ class RegistryClient:
     def has_blob(self, repository: Repository, descriptor: Descriptor) -> bool:
         """True if `repository` holds the blob at its size."""
         return has_blob(self._session, repository, descriptor)
+
+    def blob_size(self, repository: Repository, descriptor: Descriptor) -> int | None:
+        """The size of the blob in `repository`, or None where it is absent. A registry that says none is believed."""
+        return blob_size(self._session, repository, descriptor)
 
     def start_upload(
         self, repository: Repository, digest: Digest, *, mount_from: Repository | None = None

@@ -6,6 +6,8 @@ reading     when to believe the source
 gather      what belongs to an artifact
 writing     the steps of a plan, the tag last
 deletion    the guards of a delete
+proof       that a destination holds what it should
+defects     what a proof says
 """
 
 from replicator.transfer.attempt import Tools, bring_in_line
