@@ -3,7 +3,7 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
-from replicator.ledger.claim import Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import REPAIR, Claim, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
@@ -12,6 +12,7 @@ from replicator.ledger.view import DeadLetter, JobView, Lane, State, View
 from replicator.ledger.work import Work
 
 __all__ = [
+    "REPAIR",
     "Claim",
     "Copied",
     "DeadLetter",

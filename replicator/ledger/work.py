@@ -229,9 +229,8 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
 
 
 def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
-    key, token, generation, attempts, taken_over, since, now, action, digest, hinted_at, trace, approved = (
-        answer
-    )
+    key, token, generation, attempts, taken_over, since, now, action, digest, hinted_at, trace, *rest = answer
+    approved, repair = rest
     return Claim(
         job=Job.from_key(key),
         id=job_id,
@@ -246,5 +245,6 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         hinted_at=float(hinted_at) if hinted_at else None,
         trace=trace or None,
         approved=frozenset(approved.split("\n")) if approved else frozenset(),
+        is_repair=repair == "1",
         locks=locks,
     )
