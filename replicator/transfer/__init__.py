@@ -9,6 +9,7 @@ writing     the steps of a plan, the tag last
 deletion    the guards of a delete
 proof       that a destination holds what it should
 defects     what a proof says
+doubts      repair
 """
 
 from replicator.transfer.attempt import Tools, bring_in_line

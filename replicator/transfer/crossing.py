@@ -1,11 +1,12 @@
 """How one manifest of the source crosses over: whether it is wanted, what the destination needs, and who wrote what."""
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from replicator.errors import NotYet, TemporaryError
 from replicator.jobs import Job, Outcome
-from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.oci import Descriptor, Digest, Manifest, Tag, companion_subject, referrers_tag
 from replicator.plan import (
     Artifact,
     Facts,
@@ -20,6 +21,7 @@ from replicator.plan import (
     was_cut_short,
 )
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
+from replicator.transfer.doubts import Doubts, open_eyes
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
 from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.result import Result
@@ -71,39 +73,63 @@ class Crossing:
                 Outcome.SKIPPED, manifest.digest, f"its subject {subject} is not at the destination"
             )
         if route.reference == referrers_tag(subject):
-            return self._list(subject, gather_referrers(route, manifest.children), manifest.digest)
+            return self._list(subject, manifest.children, manifest.digest)
         if isinstance(route.reference, Digest):
-            return self._list(subject, gather_referrers(route, [manifest.descriptor]), manifest.digest)
+            return self._list(subject, [manifest.descriptor], manifest.digest)
         return self._copy(manifest, override=True)
 
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
         route = self.route
         provenance = Provenance(route, self.rules)
-        head = route.destination.head_manifest(route.target, route.landing)
-        facts = provenance.facts(manifest.digest, head.digest if head else None, override=override)
+        facts = provenance.facts(manifest.digest, self._found(), override=override)
         if was_cut_short(facts):
             provenance.confirm([(route.landing, manifest.digest)])
         verdict = decide(facts)
-        if verdict is not Verdict.COPY:
-            return _stays(verdict, facts)
-        provenance.announce(manifest.digest, origins(facts))
-        artifact = gather(route, manifest)
+        doubts = Doubts.of(route) if route.claim.is_repair else None
+        if verdict is Verdict.COPY:
+            provenance.announce(manifest.digest, origins(facts))
+            return self._carry(manifest, provenance, doubts=doubts, is_ours=True)
+        if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
+            # Whose tag this is does not change: somebody may have pushed there what we would have copied.
+            return self._carry(manifest, provenance, doubts=doubts, is_ours=False)
+        return _stays(verdict, facts)
+
+    def _found(self) -> Digest | None:
+        """What the destination holds now where the reference lands."""
+        route = self.route
+        with open_eyes() if route.claim.is_repair else nullcontext():
+            head = route.destination.head_manifest(route.target, route.landing)
+        return head.digest if head else None
+
+    def _carry(
+        self, manifest: Manifest, provenance: Provenance, *, doubts: Doubts | None, is_ours: bool
+    ) -> Result:
+        """Afterwards the destination holds the manifest and all that belongs to it."""
+        route = self.route
+        artifact = gather(route, manifest, trusts=doubts is None)
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
-        self.writer.carry_out(steps(artifact, route.landing, self._ground(artifact)))
-        provenance.confirm([(route.landing, manifest.digest), *followers])
+        plan = steps(artifact, route.landing, self._ground(artifact))
+        self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
+        landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
+        provenance.confirm([*landed, *followers])
         self._look_again(followers)
+        if doubts:
+            doubts.settle(route.landing, manifest.digest)
         return Result(Outcome.COPIED, manifest.digest)
 
-    def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
-        """Bring referrers that the destination does not list yet."""
+    def _list(self, subject: Digest, descriptors: Iterable[Descriptor], digest: Digest) -> Result:
+        """Bring those referrers of `descriptors` that the destination does not list yet, or that are in doubt."""
         route = self.route
-        listed = route.destination.referrers(route.target, subject)
-        if listed is None:
-            index = route.destination.get_manifest(route.target, referrers_tag(subject))
-            listed = list(index.children) if index else []
-        known = {descriptor.digest for descriptor in listed}
-        missing = tuple(referrer for referrer in referrers if referrer.manifest.digest not in known)
+        doubts = Doubts.of(route) if route.claim.is_repair else None
+        referrers = gather_referrers(route, descriptors, trusts=doubts is None)
+        known = self._listed(subject)
+        missing = tuple(
+            referrer
+            for referrer in referrers
+            if (found := referrer.manifest.digest) not in known
+            or (doubts and not doubts.are_unfounded(found, found))
+        )
         if not missing:
             return Result(Outcome.UNCHANGED, digest)
         provenance = Provenance(route, self.rules)
@@ -112,10 +138,23 @@ class Crossing:
         ]
         followers += [follower for referrer in missing for follower in referrer.followers()]
         provenance.announce_followers(followers)
-        self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
+        plan = follow_up(subject, missing, self._ground(*missing))
+        self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
         provenance.confirm(followers)
         self._look_again(followers)
+        if doubts:
+            for referrer in missing:
+                doubts.settle(referrer.manifest.digest, referrer.manifest.digest)
         return Result(Outcome.COPIED, digest)
+
+    def _listed(self, subject: Digest) -> frozenset[Digest]:
+        """What the destination lists as referrers of `subject`."""
+        destination, target = self.route.destination, self.route.target
+        listed = destination.referrers(target, subject)
+        if listed is None:
+            index = destination.get_manifest(target, referrers_tag(subject))
+            listed = list(index.children) if index else []
+        return frozenset(descriptor.digest for descriptor in listed)
 
     def _look_again(self, followers: Iterable[Follower]) -> None:
         """Ask for the jobs of those companions that moved at the source after we read them.

@@ -33,9 +33,12 @@ REFERRERS_API = "referrers-api"
 """The name under which the fleet remembers whether a registry has the OCI 1.1 referrers API."""
 
 
-def gather(route: Route, manifest: Manifest) -> Artifact:
-    """`manifest` with its children and, unless the rule ignores them, the signatures and referrers of all of these."""
-    gathering = _Gathering(route)
+def gather(route: Route, manifest: Manifest, *, trusts: bool = True) -> Artifact:
+    """`manifest` with its children and, unless the rule ignores them, the signatures and referrers of all of these.
+
+    With `trusts` False none of it is left out for being at the destination already.
+    """
+    gathering = _Gathering(route, trusts)
     if gathering.known_there([manifest.digest]):
         artifact = Artifact(
             manifest, is_there=True
@@ -47,9 +50,11 @@ def gather(route: Route, manifest: Manifest) -> Artifact:
     return gathering.with_followers(artifact, depth=0)
 
 
-def gather_referrers(route: Route, descriptors: Iterable[Descriptor]) -> tuple[Artifact, ...]:
+def gather_referrers(
+    route: Route, descriptors: Iterable[Descriptor], *, trusts: bool = True
+) -> tuple[Artifact, ...]:
     """The artifacts that a source's referrers list names."""
-    return _Gathering(route).referrers(descriptors, depth=0)
+    return _Gathering(route, trusts).referrers(descriptors, depth=0)
 
 
 def has_referrers_api(route: Route, registry: RegistryClient, subject: Digest) -> bool:
@@ -67,6 +72,7 @@ class _Gathering:
     """One walk over the source. It bounds what a hostile source can make us read."""
 
     route: Route
+    trusts: bool
     seen: set[Digest] = field(default_factory=set)
     size_bytes: int = 0
     tags: frozenset[Tag] | None = None
@@ -136,7 +142,7 @@ class _Gathering:
         # Asked only where the fleet says so: a signature that was never here costs no request.
         route = self.route
         record = route.fleet.copied(route.job.destination, route.target, tag)
-        if record is None or record.digest != digest:
+        if not self.trusts or record is None or record.digest != digest:
             return False
         head = route.destination.head_manifest(route.target, tag)
         return head is not None and head.digest == digest
@@ -172,7 +178,7 @@ class _Gathering:
     def known_there(self, digests: list[Digest]) -> frozenset[Digest]:
         """Those of `digests` that the fleet believes to be manifests of the target, and a HEAD there confirms."""
         route = self.route
-        locations = route.fleet.locations(route.job.destination, digests)
+        locations = route.fleet.locations(route.job.destination, digests) if self.trusts else {}
         return frozenset(
             digest
             for digest, repository in locations.items()

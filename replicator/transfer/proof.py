@@ -60,6 +60,15 @@ class Prover:
         size_bytes = walk.manifest_bytes + walk.blob_bytes
         return Proof(walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(walk.defects))
 
+    def holds(self, blob: Descriptor, name: str) -> bool:
+        """Whether the blob that `name` needs is there and right, as far as it was not proved already."""
+        mark = self.mark("blob", blob.digest)
+        if mark not in self.seen:
+            if self.defect_of(blob, name):
+                return False
+            self.seen.add(mark)
+        return True
+
     def defect_of(self, blob: Descriptor, name: str) -> Defect | None:
         """What is wrong with a blob that `name` needs; None if it is there and right."""
         damage = self._reread(blob) if self.deep else None
