@@ -121,6 +121,7 @@ def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> N
 
 app.command()(comparisons.plan)
 app.command()(comparisons.resync)
+app.command()(comparisons.verify)
 app.add_typer(group(of_failures=True), name="failures")
 app.add_typer(group(of_failures=False), name="jobs")
 

@@ -3,7 +3,7 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
-from replicator.ledger.claim import REPAIR, Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet
@@ -22,6 +22,7 @@ __all__ = [
     "Claim",
     "Copied",
     "Copy",
+    "Cost",
     "DeadLetter",
     "Deletion",
     "Deletions",

@@ -20,7 +20,7 @@ from typing import TypeVar
 import redis
 
 from replicator.jobs import Crew, Job, Outcome
-from replicator.ledger.claim import TEXT_LIMIT, Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import TEXT_LIMIT, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import HELD, PREFIX, SOCKET_TIMEOUT_S, answering
 from replicator.ledger.inbox import GROUP
 from replicator.ledger.scripts import Scripts
@@ -158,7 +158,7 @@ class Work:
         *,
         digest: Digest | None = None,
         detail: str = "",
-        size_bytes: int = 0,
+        cost: Cost | None = None,
     ) -> Finish:
         """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
         LOST, and nothing done, because the lease is.
@@ -171,7 +171,9 @@ class Work:
                 outcome.value,
                 digest or "",
                 detail[:TEXT_LIMIT],
-                size_bytes,
+                cost.source if cost else "",
+                cost.size_bytes if cost else 0,
+                cost.seconds if cost else 0,
             )
         return Finish(answer)
 

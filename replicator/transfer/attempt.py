@@ -9,6 +9,7 @@ death of this process: then the lease runs out, and the job comes due by itself.
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -23,7 +24,7 @@ from replicator.jobs import (
     after_failure,
     may_want,
 )
-from replicator.ledger import REPAIR, Claim, Finish, Ledger, Refusal, Submission
+from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Refusal, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
 from replicator.rules import Rule, RuleSet, destination_repository
@@ -145,11 +146,13 @@ class Attempt:
         )
         self._wait_for_pauses(route)
         writer = Writer(route, lease)
+        began = time.monotonic()
         try:
             result = converge(route, writer, self.rules, _hint(claim))
         finally:
             _count_moved(route, writer.moved)
-        self._ended(result, wrote=writer.wrote)
+        cost = Cost(rule.source, writer.moved.size_bytes, time.monotonic() - began)
+        self._ended(result, cost, wrote=writer.wrote)
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
             route.fleet.mark_up(claim.job.destination)
 
@@ -163,13 +166,13 @@ class Attempt:
         if wait_s > 0:
             raise NotYet(f"{route}: the source does not answer", retry_after=wait_s)
 
-    def _ended(self, result: Result, *, wrote: bool) -> None:
+    def _ended(self, result: Result, cost: Cost, *, wrote: bool) -> None:
         if result.outcome is Outcome.BLOCKED:
             self.tools.ledger.block(self.claim, result.detail)
             self._report(result)
             return
         finish = self.tools.ledger.finish(
-            self.claim, result.outcome, digest=result.digest, detail=result.detail
+            self.claim, result.outcome, digest=result.digest, detail=result.detail, cost=cost
         )
         if finish is Finish.LOST:
             if wrote:
