@@ -1,1 +1,19 @@
 """Other tools' files as rules of ours: what can be carried over exactly, and a remark where something cannot."""
+
+from replicator.imports.draft import Draft
+from replicator.imports.given import Given, parse, read
+from replicator.imports.harbor import Local, import_harbor
+from replicator.imports.render import printable, render
+from replicator.imports.settle import settle
+
+__all__ = [
+    "Draft",
+    "Given",
+    "Local",
+    "import_harbor",
+    "parse",
+    "printable",
+    "read",
+    "render",
+    "settle",
+]
