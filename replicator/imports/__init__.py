@@ -5,12 +5,15 @@ from replicator.imports.given import Given, parse, read
 from replicator.imports.harbor import Local, import_harbor
 from replicator.imports.render import printable, render
 from replicator.imports.settle import settle
+from replicator.imports.skopeo import Target, import_skopeo
 
 __all__ = [
     "Draft",
     "Given",
     "Local",
+    "Target",
     "import_harbor",
+    "import_skopeo",
     "parse",
     "printable",
     "read",
