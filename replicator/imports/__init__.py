@@ -3,6 +3,7 @@
 from replicator.imports.draft import Draft
 from replicator.imports.given import Given, parse, read
 from replicator.imports.harbor import Local, import_harbor
+from replicator.imports.regsync import import_regsync
 from replicator.imports.render import printable, render
 from replicator.imports.settle import settle
 from replicator.imports.skopeo import Target, import_skopeo
@@ -13,6 +14,7 @@ __all__ = [
     "Local",
     "Target",
     "import_harbor",
+    "import_regsync",
     "import_skopeo",
     "parse",
     "printable",
