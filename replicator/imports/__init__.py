@@ -3,6 +3,7 @@
 from replicator.imports.draft import Draft
 from replicator.imports.given import Given, parse, read
 from replicator.imports.harbor import Local, import_harbor
+from replicator.imports.image_syncer import import_image_syncer
 from replicator.imports.regsync import import_regsync
 from replicator.imports.render import printable, render
 from replicator.imports.settle import settle
@@ -14,6 +15,7 @@ __all__ = [
     "Local",
     "Target",
     "import_harbor",
+    "import_image_syncer",
     "import_regsync",
     "import_skopeo",
     "parse",
