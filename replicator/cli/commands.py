@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli import reports, roles
+from replicator.cli import imports, reports, roles
 from replicator.demo import scenario
 from replicator.errors import ReplicatorError
 from replicator.settings import Settings
@@ -116,6 +116,9 @@ def explain(
 def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> None:
     """Show lag, pending jobs and failures for every rule and destination."""
     reports.status(Settings.load(rules=rules, data=data), as_json=as_json)
+
+
+app.add_typer(imports.app, name="import")
 
 
 def main() -> None:
