@@ -19,6 +19,7 @@ from replicator.imports import (
     render,
     settle,
 )
+from replicator.rulefiles import document
 
 # A paragraph is one line: the terminal decides where it breaks.
 _HELP = """Turn another tool's configuration into a rule file.
@@ -174,6 +175,8 @@ def _deliver(draft: Draft, output: Path | None, *, force: bool) -> None:
         raise ConfigError(f"{draft.file}: holds nothing that {draft.tool} would copy")
     settle(draft)
     text = render(draft)
+    for problem in document.parse(draft.file, text.encode()).problems:
+        raise ConfigError(f"{draft.file}: too much for one rule file, split it: {problem.message}")
     if output is None:
         typer.echo(text, nl=False)
     else:

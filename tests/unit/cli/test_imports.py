@@ -127,3 +127,13 @@ def test_each_tool_has_a_help_that_shows_a_call(tool: str) -> None:
 
     assert result.exit_code == 0
     assert f"replicator import {tool} " in result.stdout
+
+
+def test_more_than_a_rule_file_may_hold_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "images.json"
+    file.write_text("{" + ", ".join(f'"quay.io/a/n{i}": "ghcr.io/a/n{i}"' for i in range(4000)) + "}")
+
+    result = run("image-syncer", str(file))
+
+    assert isinstance(result.exception, ConfigError)
+    assert str(result.exception).startswith(f"{file}: too much for one rule file, split it: ")

@@ -163,3 +163,12 @@ def test_mistakes_are_told_with_their_place(text: str, message: str) -> None:
 def test_a_destination_that_is_no_registry_is_refused(to: str) -> None:
     with pytest.raises(ValueError):
         Target.of(to, scoped=False)
+
+
+def test_a_list_that_is_too_long_for_a_pattern_becomes_several_rules(tmp_path: Path) -> None:
+    tags = [f"v1.{number}-{'x' * 100}" for number in range(100)]
+    draft = import_skopeo(given(f"quay.io: {{images: {{a/b: {tags}}}}}"), TARGET)
+
+    rules = loaded(draft, tmp_path).rules.rules
+    assert [rule.name for rule in rules] == ["quay.io-a-b", "quay.io-a-b-2", "quay.io-a-b-3"]
+    assert [sum(takes(rule, f"a/b:{tag}") for rule in rules) for tag in tags] == [1] * 100
