@@ -109,6 +109,11 @@ class Given:
         self.wrong(f"expected {wanted}, found {found}")
 
 
+def printable(text: str) -> str:
+    """`text` in one line, without what a terminal or YAML takes for a command."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+
+
 def read(file: Path) -> Given:
     """What a file holds, `-` being standard input; raises ConfigError if it cannot be read as YAML or JSON."""
     name = "standard input" if str(file) == "-" else str(file)
@@ -253,4 +258,5 @@ def _merged(node: yaml.Node) -> Iterator[yaml.MappingNode]:
 
 
 def _under(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    shown = printable(key)[:100]
+    return f"{path}.{shown}" if path else shown

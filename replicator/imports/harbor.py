@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from replicator.errors import ConfigError
 from replicator.imports.draft import Draft, Item, Line, RegistryDraft, RuleDraft, Value
-from replicator.imports.given import Given
+from replicator.imports.given import Given, printable
 from replicator.imports.places import Login, add_registry, plain_user
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
+from replicator.rulefiles.files import PATTERN_LIMIT
 from replicator.rules import Decoration, Filter, FilterType, RegistryType
 
 _TYPES = {
@@ -43,10 +44,19 @@ _POLICY = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """The Harbor that the policies were exported from."""
+    """Where the Harbor is that the policies were exported from, and what it is called."""
 
     url: str
     name: str = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class _Export:
+    """What policies are read into, and the registries that they may speak of."""
+
+    draft: Draft
+    registries: dict[str, Given]
+    local: Local | None
 
 
 def import_harbor(given: Given, registries: Given | None = None, local: Local | None = None) -> Draft:
@@ -54,12 +64,12 @@ def import_harbor(given: Given, registries: Given | None = None, local: Local | 
 
     Raises ConfigError for files of another shape, and for a policy of the local Harbor if `local` is not known.
     """
-    draft = Draft("Harbor", given.file)
+    export = _Export(Draft("Harbor", given.file), _by_id(registries), local)
     found = given.mapping().get("replication_policy", given) if isinstance(given.value, dict) else given
     policies = found.items() if isinstance(found.value, list) else [found]
     for policy in policies:
-        _take(draft, policy, _by_id(registries), local)
-    return draft
+        _take(export, policy)
+    return export.draft
 
 
 def _by_id(registries: Given | None) -> dict[str, Given]:
@@ -69,10 +79,10 @@ def _by_id(registries: Given | None) -> dict[str, Given]:
     return {each.need("id").text(): each for each in listed}
 
 
-def _take(draft: Draft, given: Given, known: dict[str, Given], local: Local | None) -> None:
-    name = given.need("name").text()
-    source = _registry(draft, given, "src_registry", known, local)
-    there = _registry(draft, given, "dest_registry", known, local)
+def _take(export: _Export, given: Given) -> None:
+    draft, name = export.draft, given.need("name").text()
+    source = _registry(export, given, "src_registry")
+    there = _registry(export, given, "dest_registry")
     if source.name == there.name and not given.text_of("dest_namespace"):
         draft.left_out.append(f"{name}: it would be copied onto itself")
         return
@@ -92,26 +102,22 @@ def _take(draft: Draft, given: Given, known: dict[str, Given], local: Local | No
     draft.rules.append(rule)
 
 
-def _registry(
-    draft: Draft, policy: Given, key: str, known: dict[str, Given], local: Local | None
-) -> RegistryDraft:
+def _registry(export: _Export, policy: Given, key: str) -> RegistryDraft:
     given = policy.get(key)
-    number = given.text_of("id") if given else ""
     if given is None or _is_local(given):
-        if local is None:
+        if export.local is None:
             policy.wrong(
                 f"{key} is the Harbor that this was exported from: say where it is with --local-url URL"
             )
-        remarks = (
-            "the Harbor that this was exported from: add a credential, if its projects are not public",
-        )
-        return _add(draft, local.name, local.url, RegistryType.HARBOR, Login(remarks=remarks))
-    given = known.get(number, given)
+        remark = "the Harbor that this was exported from: add a credential, if its projects are not public"
+        return _add(export.draft, export.local, RegistryType.HARBOR, Login(remarks=(remark,)))
+    number = given.text_of("id")
+    given = export.registries.get(number, given)
     if not given.text_of("url"):
         given.wrong(
             f"the registry {number} has no url: export GET /api/v2.0/registries too, for --registries FILE"
         )
-    return _described(draft, given)
+    return _described(export.draft, given)
 
 
 def _is_local(given: Given) -> bool:
@@ -131,7 +137,7 @@ def _described(draft: Draft, given: Given) -> RegistryDraft:
     name = given.text_of("name") or (f"{host}:{port}" if port else host)
     login = _login(draft, name, given.get("credential"))
     more = Login(login.user, login.secret, any_certificate=given.flag_of("insecure"), remarks=tuple(remarks))
-    return _add(draft, name, url, kind or RegistryType.DISTRIBUTION, more)
+    return _add(draft, Local(url, name), kind or RegistryType.DISTRIBUTION, more)
 
 
 def _login(draft: Draft, name: str, given: Given | None) -> Login:
@@ -153,12 +159,12 @@ def _is_variable(text: str) -> bool:
     return text == f"${{{inner}}}" and inner.isidentifier() and inner.isascii()
 
 
-def _add(draft: Draft, wanted: str, url: str, kind: RegistryType, login: Login) -> RegistryDraft:
+def _add(draft: Draft, place: Local, kind: RegistryType, login: Login) -> RegistryDraft:
     try:
-        address = grammar.url(url)
+        address = grammar.url(place.url)
     except ValueError as exc:
-        raise ConfigError(f"the URL of the registry {wanted}: {exc}") from exc
-    return add_registry(draft, wanted, address, Line("type", kind.value), login)
+        raise ConfigError(f"the URL of the registry {printable(place.name)}: {exc}") from exc
+    return add_registry(draft, place.name, url=address, kind=Line("type", kind.value), login=login)
 
 
 def _listen(draft: Draft, source: RegistryDraft) -> None:
@@ -196,10 +202,9 @@ def _filter(rule: RuleDraft, given: Given, source: RegistryDraft) -> None:
     if given.text_of("decoration") == Decoration.EXCLUDES:
         written["decoration"] = Decoration.EXCLUDES.value
     try:
-        decoration = Decoration(given.text_of("decoration") or Decoration.MATCHES)
-        Filter(FilterType(kind), tuple(map(str, said)) if isinstance(said, list) else str(said), decoration)
+        _check(FilterType(kind), said, Decoration(given.text_of("decoration") or Decoration.MATCHES))
     except ValueError as exc:
-        rule.doubts.append(f"the filter {kind} {said}: {exc}")
+        rule.doubts.append(f"the filter {kind} {str(said)[:200]}: {str(exc)[:200]}")
         return
     if kind == FilterType.LABEL and source.lines[0].value != RegistryType.HARBOR:
         rule.doubts.append(f"the filter label {said}: only a Harbor has labels")
@@ -210,6 +215,13 @@ def _filter(rule: RuleDraft, given: Given, source: RegistryDraft) -> None:
         else ""
     )
     rule.filters.append(Item(written, remark))
+
+
+def _check(kind: FilterType, value: Value, decoration: Decoration) -> None:
+    """Raises ValueError for a filter that a rule cannot have."""
+    if isinstance(value, str) and len(value) > PATTERN_LIMIT:
+        raise ValueError(f"it has more than {PATTERN_LIMIT} characters")
+    Filter(kind, tuple(map(str, value)) if isinstance(value, list) else str(value), decoration)
 
 
 def _trigger(given: Given) -> Line:

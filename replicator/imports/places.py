@@ -76,10 +76,11 @@ def add_host(draft: Draft, host: str, login: Login = _ANONYMOUS) -> str:
     """The name of the registry at `host` with that login, which is described in the draft from now on."""
     kind = registry_type(host)
     guess = "a guess: set harbor, gitlab, ... if it is one" if kind is RegistryType.DISTRIBUTION else ""
-    return add_registry(draft, host, f"{login.scheme}://{host}", Line("type", kind.value, guess), login).name
+    url = f"{login.scheme}://{host}"
+    return add_registry(draft, host, url=url, kind=Line("type", kind.value, guess), login=login).name
 
 
-def add_registry(draft: Draft, wanted: str, url: str, kind: Line, login: Login) -> RegistryDraft:
+def add_registry(draft: Draft, wanted: str, *, url: str, kind: Line, login: Login) -> RegistryDraft:
     """The registry at `url` with that login, called nearly `wanted`, which is described in the draft from now on."""
     lines = [kind, Line("url", url)]
     if login.any_certificate or grammar.is_clear_text(url):

@@ -1,6 +1,7 @@
 """From regsync's configuration to rules: one for each step, or for each set of tags of a step."""
 
 import re
+from dataclasses import dataclass
 
 from replicator.imports.choices import (
     ALL_TAGS,
@@ -39,6 +40,19 @@ _INHERITED = ("backup", "mediaTypes", "referrerFilters", "includeExternal", "rat
 _TOP = frozenset({"version", "creds", "defaults", "sync"})
 
 
+@dataclass(frozen=True, slots=True)
+class _Config:
+    """What steps are read into, and what they share."""
+
+    draft: Draft
+    defaults: Given
+    logins: dict[str, Login]
+
+    def names_of(self, *hosts: str) -> list[str]:
+        """The names of registries, which are described in the draft from now on."""
+        return [add_host(self.draft, host, self.logins.get(host, Login())) for host in hosts]
+
+
 def import_regsync(given: Given) -> Draft:
     """The rules that do what the file's steps do; raises ConfigError for a file of another shape."""
     if given.text_of("version") not in ("", "1"):
@@ -49,9 +63,9 @@ def import_regsync(given: Given) -> Draft:
     other += sorted(f"defaults.{key}" for key in set(defaults.keys()) - _DEFAULTS - set(_INHERITED))
     if other:
         draft.remarks.append(f"not carried over: {', '.join(other)}")
-    logins = {host: login for each in given.items_of("creds") for host, login in [_login(draft, each)]}
+    config = _Config(draft, defaults, dict(_login(draft, each) for each in given.items_of("creds")))
     for step in given.items_of("sync"):
-        _take(draft, step, defaults, logins)
+        _take(config, step)
     return draft
 
 
@@ -99,7 +113,8 @@ def _secret(draft: Draft, name: str, given: Given) -> str:
     return secret_variable(draft, name) if text and not _FILE.fullmatch(text) else ""
 
 
-def _take(draft: Draft, step: Given, defaults: Given, logins: dict[str, Login]) -> None:
+def _take(config: _Config, step: Given) -> None:
+    draft = config.draft
     kind = step.need("type").text()
     source, target = step.need("source").text(), step.need("target").text()
     for each, text in (("source", source), ("target", target)):
@@ -113,25 +128,23 @@ def _take(draft: Draft, step: Given, defaults: Given, logins: dict[str, Login]) 
             return
     try:
         if kind == "registry":
-            rules = _registry_rules(draft, step, source, target, logins)
+            rules = _registry_rules(config, step, source, target)
         elif kind in ("repository", "image"):
-            rules = _image_rules(draft, step, image(source), image(target), logins)
+            rules = _image_rules(config, step, image(source), image(target))
         else:
             step.need("type").wrong("expected image, repository or registry")
     except ValueError as exc:
         draft.left_out.append(f"{step.path}: {exc}")
         return
     for rule in rules:
-        _finish(draft, rule, step, defaults)
+        _finish(config, rule, step)
 
 
-def _registry_rules(
-    draft: Draft, step: Given, source: str, target: str, logins: dict[str, Login]
-) -> list[RuleDraft]:
+def _registry_rules(config: _Config, step: Given, source: str, target: str) -> list[RuleDraft]:
     hosts = normal_host(source), normal_host(target)
     if hosts[0] == hosts[1]:
         raise ValueError("it would be copied onto itself")
-    names = _names(draft, hosts, logins)
+    names = config.names_of(*hosts)
     repos = step.get("repos")
     filters: list[list[Item]] = [[]]
     doubt = ""
@@ -147,9 +160,7 @@ def _registry_rules(
     return rules
 
 
-def _image_rules(
-    draft: Draft, step: Given, source: Image, target: Image, logins: dict[str, Login]
-) -> list[RuleDraft]:
+def _image_rules(config: _Config, step: Given, source: Image, target: Image) -> list[RuleDraft]:
     single = step.text_of("type") == "image"
     tag = source.tag or Tag("latest")
     if source.digest:
@@ -157,7 +168,7 @@ def _image_rules(
     if single and tag != (target.tag or Tag("latest")):
         raise ValueError(f"the tag {tag} becomes {target.tag or 'latest'}, and a rule keeps tags")
     where = landing(source, target)
-    names = _names(draft, (source.host, target.host), logins)
+    names = config.names_of(source.host, target.host)
     there = destination(names[1], where)
     shown = f"{source.host}/{source.repository}{f':{tag}' if single else ''}"
     origin = f"{step.path}: {shown} to {target.host}/{target.repository}"
@@ -170,11 +181,6 @@ def _image_rules(
             _choose_tags(rule, tags)
         rules.append(rule)
     return rules
-
-
-def _names(draft: Draft, hosts: tuple[str, str], logins: dict[str, Login]) -> tuple[str, str]:
-    source, target = (add_host(draft, host, logins.get(host, Login())) for host in hosts)
-    return source, target
 
 
 def _tag_sets(step: Given) -> list[Given | None]:
@@ -205,7 +211,8 @@ def _bound(given: Given, key: str) -> list[str]:
     return [f"^{each.text()}$" for each in given.items_of(key)]
 
 
-def _finish(draft: Draft, rule: RuleDraft, step: Given, defaults: Given) -> None:
+def _finish(config: _Config, rule: RuleDraft, step: Given) -> None:
+    draft, defaults = config.draft, config.defaults
     rule.name = draft.rule_name(rule.origin.partition(": ")[2].partition(" to ")[0])
     for key in ("platform", "platforms"):
         found = step.get(key)

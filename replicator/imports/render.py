@@ -9,6 +9,7 @@ import textwrap
 import yaml
 
 from replicator.imports.draft import Draft, Item, RegistryDraft, RuleDraft, Value
+from replicator.imports.given import printable
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*\Z")
 # What YAML 1.1 takes for something else than text.
@@ -32,11 +33,6 @@ def render(draft: Draft) -> str:
         for reason in draft.left_out:
             lines += _comment(reason, "", bullet="* ")
     return "\n".join(lines) + "\n"
-
-
-def printable(text: str) -> str:
-    """`text` in one line, without what a terminal or YAML takes for a command."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _head(draft: Draft) -> list[str]:

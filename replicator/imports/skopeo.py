@@ -45,10 +45,11 @@ class Target:
         where = normal_host(host), Repository(path) if path else ""
         return cls(*where, scoped, "http" if scheme == "http" else "https")
 
-    def name_of(self, host: str, repository: Repository) -> Repository:
-        """The repository that a copy lands in; raises ValueError if it cannot have one."""
-        below = f"{host}/{repository}" if self.scoped else repository.rpartition("/")[2]
-        return Repository(f"{self.path}/{below}" if self.path else below)
+    def image_of(self, source: Image) -> Image:
+        """The repository that copies land in; raises ValueError if there is no such name."""
+        below = source.repository.rpartition("/")[2]
+        below = f"{source.host}/{source.repository}" if self.scoped else below
+        return Image(self.host, Repository(f"{self.path}/{below}" if self.path else below))
 
 
 def import_skopeo(given: Given, target: Target) -> Draft:
@@ -73,28 +74,22 @@ def _take(draft: Draft, name: str, given: Given, target: Target) -> None:
         f"{given.path}: {key}: not a key that skopeo is known to have" for key in _unknown(given)
     ]
     login = _login(draft, host, given)
-    lists = [(key, given.get(key)) for key in ("images", "images-by-tag-regex", "images-by-semver")]
-    for key, listed in lists:
+    for key in ("images", "images-by-tag-regex", "images-by-semver"):
+        listed = given.get(key)
         for repository, wanted in (listed.mapping() if listed else {}).items():
-            rule = _rule(draft, host, repository, wanted, login, target)
-            if rule and _choose(draft, rule, key, wanted):
+            try:
+                source = Image(*split_host(f"{host}/{repository}"))
+                where = landing(source, target.image_of(source))
+            except ValueError as exc:
+                draft.left_out.append(f"{wanted.path}: {exc}")
+                continue
+            there = destination(add_host(draft, target.host, Login(scheme=target.scheme)), where)
+            origin = f"{source.host}/{source.repository}"
+            rule = RuleDraft(draft.rule_name(origin), origin, add_host(draft, source.host, login), there)
+            rule.filters.append(name_filter(source.repository))
+            if _choose(draft, rule, key, wanted):
                 rule.lines.append(Line("trigger", {"type": "manual"}))
                 draft.rules.append(rule)
-
-
-def _rule(
-    draft: Draft, host: str, repository: str, given: Given, login: Login, target: Target
-) -> RuleDraft | None:
-    try:
-        source = split_host(f"{host}/{repository}")[1]
-        wanted = target.name_of(host, source)
-        where = landing(Image(host, source), Image(target.host, wanted))
-    except ValueError as exc:
-        draft.left_out.append(f"{given.path}: {exc}")
-        return None
-    there = destination(add_host(draft, target.host, Login(scheme=target.scheme)), where)
-    name = draft.rule_name(f"{host}/{source}")
-    return RuleDraft(name, f"{host}/{source}", add_host(draft, host, login), there, [name_filter(source)])
 
 
 def _choose(draft: Draft, rule: RuleDraft, key: str, given: Given) -> bool:

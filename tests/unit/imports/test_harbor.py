@@ -163,6 +163,7 @@ def test_the_deletion_that_harbor_heeds_is_taken(tmp_path: Path) -> None:
         {"type": "tag", "value": "v["},
         {"type": "colour", "value": "red"},
         {"type": "resource", "value": "wasm"},
+        {"type": "tag", "value": "v" * 5000},
     ],
 )
 def test_a_filter_that_cannot_be_keeps_its_rule_from_being_enabled(
