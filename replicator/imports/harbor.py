@@ -9,6 +9,7 @@ from replicator.errors import ConfigError
 from replicator.imports.draft import Draft, Item, Line, RegistryDraft, RuleDraft, Value
 from replicator.imports.given import Given, printable
 from replicator.imports.places import Login, add_registry, plain_user
+from replicator.imports.times import cron_line
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
 from replicator.rulefiles.files import PATTERN_LIMIT
@@ -235,9 +236,11 @@ def _trigger(given: Given) -> Line:
         trigger.need("type").wrong("expected manual, scheduled or event_based")
     settings = trigger.get("trigger_settings") or trigger
     cron = settings.need("cron")
-    if len(cron.text().split()) != 6:
-        cron.wrong("expected a cron line of six fields, seconds first")
-    return Line("trigger", {"type": "scheduled", "cron": " ".join(cron.text().split()), "timezone": "UTC"})
+    try:
+        line = cron_line(cron.text(), fields=6)
+    except ValueError as exc:
+        cron.wrong(str(exc))
+    return Line("trigger", {"type": "scheduled", "cron": line, "timezone": "UTC"})
 
 
 def _choices(given: Given, trigger: Line) -> list[Line]:

@@ -1,6 +1,7 @@
 """Go's durations and the cron lines of Go's most used library, as cron lines of ours."""
 
 import re
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -23,6 +24,10 @@ _EVEN = {
 }
 """Intervals in minutes that a cron line keeps at all times of the day."""
 
+# Minute, hour, day, month, weekday; with six fields the seconds come first.
+_FIELD = re.compile(r"(?:[*?]|[A-Za-z]{3}(?:-[A-Za-z]{3})?|(\d{1,2})(?:-(\d{1,2}))?)(?:/[1-9]\d?)?\Z")
+_RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+
 Schedule = tuple[str, str, str]
 """A cron line, its time zone, and a remark where it is not what it was."""
 
@@ -44,10 +49,34 @@ def cron_of_schedule(text: str) -> Schedule:
         zone, line, remark = found[1], found[2], ""
     if line.startswith("@every "):
         return cron_of_interval(line.removeprefix("@every ").strip())
-    line = _NAMED.get(line, line)
-    if len(line.split()) != 5:
-        raise ValueError("expected a cron line of five fields")
-    return " ".join(line.split()), zone, remark
+    line = cron_line(_NAMED.get(line, line), fields=5)
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise ValueError("expected a time zone such as Europe/Berlin") from exc
+    return line, zone, remark
+
+
+def cron_line(text: str, *, fields: int) -> str:
+    """The cron line in its plainest form; raises ValueError for one that has not so many fields, or odd ones."""
+    found = text.split()
+    ranges = _RANGES[len(_RANGES) - fields :]
+    if len(found) != fields or not all(map(_is_field, found, ranges)):
+        raise ValueError(f"expected a cron line of {fields} fields{', seconds first' if fields == 6 else ''}")
+    return " ".join(found)
+
+
+def _is_field(text: str, bounds: tuple[int, int]) -> bool:
+    for part in text.split(","):
+        found = _FIELD.match(part)
+        numbers = [int(each) for each in found.groups() if each] if found else []
+        if (
+            not found
+            or numbers != sorted(numbers)
+            or not all(bounds[0] <= each <= bounds[1] for each in numbers)
+        ):
+            return False
+    return True
 
 
 def _seconds(text: str) -> float:

@@ -260,7 +260,10 @@ def test_no_secret_is_copied(tmp_path: Path) -> None:
         ({"dest_namespace": "n", "dest_namespace_replace_count": -2}, "a number from -1 to 127"),
         ({"trigger": {"type": "hourly"}}, "expected manual, scheduled or event_based"),
         ({"trigger": {"type": "scheduled"}}, "cron is missing"),
-        ({"trigger": {"type": "scheduled", "trigger_settings": {"cron": "* * *"}}}, "six fields"),
+        (
+            {"trigger": {"type": "scheduled", "trigger_settings": {"cron": "* * *"}}},
+            "a cron line of 6 fields, seconds first",
+        ),
         ({"dest_registry": {**DR, "url": "https://me:hunter2@dr.example.com"}}, "must not hold a user name"),
     ],
 )

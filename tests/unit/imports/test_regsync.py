@@ -254,6 +254,7 @@ def test_an_interval_is_never_longer_than_it_was(interval: str, cron: str) -> No
     [
         ("'@daily'", "0 0 * * *", "UTC"),
         ("'@every 2h'", "0 */2 * * *", "UTC"),
+        ("'*/5 9-17/2 1,15 jan-mar SUN'", "*/5 9-17/2 1,15 jan-mar SUN", "UTC"),
         ("'CRON_TZ=Europe/Berlin 5  4 * * 1-5'", "5 4 * * 1-5", "Europe/Berlin"),
     ],
 )
@@ -277,7 +278,10 @@ def test_a_default_schedule_goes_before_an_interval() -> None:
         (step(type="folder"), r"other.yaml:4: sync\[0\].type: expected image, repository or registry"),
         ("sync: [{source: a}]", r"other.yaml:1: sync\[0\]: type is missing"),
         (step(interval="soon"), r"sync\[0\].interval: expected a duration"),
-        (step(schedule="'* *'"), r"sync\[0\].schedule: expected a cron line of five fields"),
+        (step(schedule="'* *'"), r"sync\[0\].schedule: expected a cron line of 5 fields"),
+        (step(schedule="'61 * * * *'"), r"sync\[0\].schedule: expected a cron line of 5 fields"),
+        (step(schedule="'a b c d e'"), r"sync\[0\].schedule: expected a cron line of 5 fields"),
+        (step(schedule="'CRON_TZ=Mars/Base 5 4 * * *'"), r"sync\[0\].schedule: expected a time zone"),
         ("creds: [{registry: 'a b'}]", r"creds\[0\]: not a registry"),
     ],
 )
