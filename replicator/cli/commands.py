@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli import comparisons, keeping, reports, roles
+from replicator.cli import comparisons, imports, keeping, reports, roles
 from replicator.cli.groups import group
 from replicator.cli.options import AsJSON, Data, Limit, Rules
 from replicator.demo import scenario
@@ -197,6 +197,9 @@ def export(
     Example: replicator export --output ledger.json
     """
     keeping.export(Settings.load(rules=rules, data=data), output)
+
+
+app.add_typer(imports.app, name="import")
 
 
 def main() -> None:
