@@ -32,6 +32,8 @@ SILENT_DEATHS_BEFORE_PARKING = 12
 """The same for a job whose workers die over it."""
 RULE_GRACE_S = 120.0
 """How long work may wait for its rule or registry: processes do not all read a new revision in the same moment."""
+PROMOTION = "promote"
+"""The name that jobs have in the place of their rule's if a person asked for them; their repository is the target."""
 DENIED_ATTEMPTS = 5
 """A credential that is wrong for half a minute, while it is being rotated, needs no person."""
 AWAY_DELAY_S = 8.0

@@ -8,6 +8,7 @@ from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
+from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.view import DeadLetter, JobView, Lane, State, View
 from replicator.ledger.work import Work
 
@@ -24,6 +25,9 @@ __all__ = [
     "Lane",
     "Ledger",
     "Notification",
+    "Promoted",
+    "Promotion",
+    "Promotions",
     "Refusal",
     "State",
     "Submission",

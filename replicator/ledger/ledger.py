@@ -8,6 +8,7 @@ from replicator.ledger.connect import answering, connect
 from replicator.ledger.durability import durability_problems
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
+from replicator.ledger.promotions import Promotions
 from replicator.ledger.scripts import Scripts
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
@@ -22,6 +23,7 @@ class Ledger(Work):
         super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
         self.fleet = Fleet(client)
         self.view = View(client)
+        self.promotions = Promotions(client)
         self._revive = Scripts(client).script("revive")
 
     @classmethod

@@ -1,7 +1,7 @@
--- FINISH id, token, generation, outcome, digest, detail -> done, again or lost.
+-- FINISH id, token, generation, outcome, digest, detail, [promotion (JSON), previous digest] -> done, again or lost.
 -- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
--- then. lost: nothing is done.
+-- then. lost: nothing is done. A promotion that is given was carried out, and is kept.
 
 local id, token, generation = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, token) then
@@ -11,6 +11,10 @@ local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'rule', 'destination', 'since', 'attempts', 'trace', 'gen', 'later_since')
 local destination = field[3]
 put_down(id)
+if ARGV[7] then
+  redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[7], 'previous', ARGV[8],
+    'outcome', ARGV[4], 'finished_at', stamp(now))
+end
 if field[7] ~= generation then
   local since = field[8] or stamp(now)
   redis.call('HDEL', job, 'attempts', 'reason')
