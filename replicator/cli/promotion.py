@@ -145,7 +145,7 @@ def _summary(done: Promoted) -> str:
 
 def _told(moved: Moved, seconds: float) -> str:
     blobs = f"{moved.copied} blobs sent, {moved.mounted} mounted, {moved.present} there already"
-    signed = f"{moved.followers} signatures and referrers"
+    signed = f"signatures and referrers: {moved.followers}"
     return f"{blobs}; {moved.size_bytes} bytes; {signed}; {seconds:.1f} s"
 
 
