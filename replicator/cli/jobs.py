@@ -230,8 +230,7 @@ def _letter_card(letter: DeadLetter, now: float) -> str:
             "from": letter.registry,
             "reason": letter.reason,
             "content type": letter.content_type or "none",
-            "size": f"{letter.size_bytes} bytes"
-            + ("" if len(letter.body) == letter.size_bytes else f", of which {len(letter.body)} were kept"),
+            "size": f"{letter.size_bytes} bytes{'' if letter.is_whole else ', of which only the beginning was kept'}",
             "received": _moment(letter.received_at, now),
             "trace": letter.trace or "none",
         }

@@ -55,7 +55,7 @@ def list_deletions(settings: Settings, *, limit: int, as_json: bool) -> None:
         return
     now = desk.ledger.view.now()
     for deletion in found:
-        by = f"by rule {deletion.rule}" if deletion.rule else "by a rule that is not known"
+        by = f"by rule {deletion.rule}" if deletion.rule else "by no rule that is known"
         typer.echo(
             f"{deletion.id}  {_place(deletion)}\n    {deletion.digest}, {span(now - deletion.at)} ago, {by}"
         )

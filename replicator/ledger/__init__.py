@@ -9,10 +9,11 @@ from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
+from replicator.ledger.letters import DeadLetter
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.selection import Selection
 from replicator.ledger.survey import Capability, Copy, Survey
-from replicator.ledger.view import DeadLetter, JobView, Lane, State, View
+from replicator.ledger.view import JobView, Lane, State, View
 from replicator.ledger.work import Work
 
 __all__ = [

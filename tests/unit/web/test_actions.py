@@ -44,7 +44,7 @@ def site() -> Site:
     ]
     letters = [
         DeadLetter("1-0", "eu", "text/x", b"body", 4, "no JSON", 999.0, None),
-        DeadLetter("2-0", "us", "text/x", b"cut", 11, "no JSON", 999.0, None),
+        DeadLetter("2-0", "us", "text/x", b"cut", 11, "no JSON", 999.0, None, is_whole=False),
     ]
     deletion = Deletion(
         "3-0", 900.0, "us", Repository("team/api"), Tag("v1"), Digest.of(b"{}"), OCI_MANIFEST, b"{}", "prod"
