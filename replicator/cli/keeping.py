@@ -1,6 +1,5 @@
 """The commands that keep things: `pause`, `resume`, `undelete`, `export`. All work on the ledger in Redis alone."""
 
-import json
 import os
 import sys
 import tempfile
@@ -98,7 +97,7 @@ def export(settings: Settings, output: Path | None) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as exc:
         raise ConfigError(f"--output: cannot write {output}: {exc.strerror}") from exc
-    typer.echo(f"{output}: {json.dumps(output.stat().st_size)} bytes")
+    typer.echo(f"{output}: {output.stat().st_size} bytes")
 
 
 def _place(deletion: Deletion) -> str:

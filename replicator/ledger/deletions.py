@@ -17,7 +17,7 @@ _PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A manifest that was deleted at Redis time `at`. `rule` is None for one that no rule deleted, or an early release."""
+    """A manifest that was deleted at Redis time `at`. `rule` is None if none is known to have asked for it."""
 
     id: str
     at: float

@@ -259,7 +259,7 @@ class Fleet:
         media_type: str,
         rule: str = "",
     ) -> None:
-        """Keeps what is about to be deleted, for `rule` if it is one, so that it can be put back while its blobs live."""
+        """Keeps what is about to be deleted, by which rule if it is one, to be put back while its blobs live."""
         entry = {
             "rule": rule,
             "destination": destination,
