@@ -279,12 +279,12 @@ class Fleet:
         repository: Repository,
         reference: Reference,
         *,
-        rule: str,
         digest: Digest,
         manifest_raw: bytes,
         media_type: str,
+        rule: str = "",
     ) -> None:
-        """Keeps what `rule` is about to delete, so that it can be put back while its blobs live."""
+        """Keeps what is about to be deleted, by which rule if it is one, to be put back while its blobs live."""
         entry = {
             "rule": rule,
             "destination": destination,
