@@ -4,6 +4,7 @@ The chain is the example of docs/promotion.md.
 """
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -151,22 +152,29 @@ def test_what_cannot_be_promoted_is_one_clear_line(stages: Stages, arguments: li
     assert done.err.startswith("error: ")
 
 
-def test_a_worker_finishes_what_a_killed_command_began(world: World) -> None:
-    image = world.push("eu", "dev/killed", "v1", images.image([images.layer_bytes("killed")]))
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_worker_finishes_what_a_command_began(world: World, end: signal.Signals) -> None:
+    start, target = f"dev/{end.name.lower()}", f"staging/{end.name.lower()}"
+    image = world.push("eu", start, "v1", images.image([images.layer_bytes(start)]))
     replicator = world.replicator
     us = world.registries["us"]
     us.suspend()
     try:
         command = subprocess.Popen(
-            [PROGRAM, "promote", "eu/dev/killed:v1", "us/staging/killed"],
+            [PROGRAM, "promote", f"eu/{start}:v1", f"us/{target}"],
             env={"REPLICATOR_RULES": str(replicator.rules), "REPLICATOR_DATA": str(replicator.data)},
-            stderr=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-        wait_until(lambda: replicator.jobs("staging/killed", state="running"), what="the command is at work")
-        command.kill()
-        command.wait()
+        wait_until(lambda: replicator.jobs(target, state="running"), what="the command is at work")
+        command.send_signal(end)
+        _, said = command.communicate(timeout=30)
     finally:
         us.resume()
 
-    world.await_copy("us", "staging/killed", "v1", image, within_s=60.0)
-    wait_until(lambda: replicator.outcomes("staging/killed", "v1", rule="promote"), what="the job has ended")
+    if end is signal.SIGINT:
+        assert command.returncode == 130
+        assert "stays in the ledger, and a worker carries it out" in said
+        assert "Traceback" not in said
+    world.await_copy("us", target, "v1", image, within_s=60.0)
+    wait_until(lambda: replicator.outcomes(target, "v1", rule="promote"), what="the job has ended")
