@@ -181,10 +181,13 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class CopyBlob:
-    """Bring one blob over. `mount_from` is where at the destination it may be already, the same repository included."""
+    """Bring one blob over. `mount_from` is where at the destination it may be already, the same repository included.
+
+    None stands for a blob that is to be sent in any case.
+    """
 
     blob: Descriptor
-    mount_from: Repository
+    mount_from: Repository | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,14 @@ def status(settings: Settings, *, as_json: bool) -> None:
         typer.echo(found.model_dump_json(indent=2))
         return
     paused = {(pause.kind, pause.name) for pause in found.pauses}
-    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", box=None)
+    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", "drift", box=None)
     if paused:
         table.add_column("paused")
     for lane in found.lanes:
         rests = {(PauseKind.RULE, lane.rule), (PauseKind.DESTINATION, lane.destination)} & paused
         counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
-        cells = (lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts)
+        drift = "?" if lane.drift is None else str(lane.drift)
+        cells = (lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts, drift)
         table.add_row(*cells, *(["yes" if rests else ""] if paused else []))
     Console().print(table)
     for pause in found.pauses:

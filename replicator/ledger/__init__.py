@@ -3,7 +3,7 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
-from replicator.ledger.claim import Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import REPAIR, Claim, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet
@@ -17,6 +17,7 @@ from replicator.ledger.view import DeadLetter, JobView, Lane, State, View, lanes
 from replicator.ledger.work import Work
 
 __all__ = [
+    "REPAIR",
     "Capability",
     "Claim",
     "Copied",

@@ -6,6 +6,8 @@ from enum import StrEnum
 from replicator.jobs import Job
 from replicator.oci import Digest
 
+REPAIR = "repair"
+"""The action of a submission that wants a job done without trust."""
 TEXT_LIMIT = 500
 """Characters of an error or reason that are kept."""
 
@@ -14,10 +16,11 @@ TEXT_LIMIT = 500
 class Submission:
     """A wish to have `job` done, and the hint of the event behind it.
 
-    `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync). The
-    job is due `delay_s` from now, or sooner if it was. `is_news` False repeats an event that was submitted before: the
-    source does not lag behind it any more, and a newer event's hint stays. `is_urgent` False lets the job give way to
-    urgent ones (a resync, a backfill, a schedule, a sweep); an open job that is urgent stays so.
+    `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync), or
+    REPAIR, which stays with the job whatever events come after it, until it was done. The job is due `delay_s` from
+    now, or sooner if it was. `is_news` False repeats an event that was submitted before: the source does not lag behind
+    it any more, and a newer event's hint stays. `is_urgent` False lets the job give way to urgent ones (a resync, a
+    backfill, a schedule, a sweep); an open job that is urgent stays so.
     """
 
     job: Job
@@ -36,7 +39,8 @@ class Claim:
 
     `generation` counts submissions: a higher one in the ledger means that something happened after we claimed.
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
-    `approved` holds the reasons of former blocks that a person approved.
+    `approved` holds the reasons of former blocks that a person approved. `is_repair` says that what the destination
+    holds is in doubt, however right it looks.
     """
 
     job: Job
@@ -52,6 +56,7 @@ class Claim:
     hinted_at: float | None = None
     trace: str | None = None
     approved: frozenset[str] = frozenset()
+    is_repair: bool = False
     locks: tuple[str, ...] = ()
     is_urgent: bool = True
 

@@ -272,7 +272,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
 
 
 def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
-    key, token, generation, attempts, taken_over, since, now, *hint, trace, approved, low = answer
+    key, token, generation, attempts, taken_over, since, now, *hint, trace, approved, repair, low = answer
     action, digest, hinted_at = hint
     return Claim(
         job=Job.from_key(key),
@@ -288,6 +288,7 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         hinted_at=float(hinted_at) if hinted_at else None,
         trace=trace or None,
         approved=frozenset(approved.split("\n")) if approved else frozenset(),
+        is_repair=repair == "1",
         locks=locks,
         is_urgent=not low,
     )

@@ -128,12 +128,17 @@ def _without(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:
 
 def has_blob(session: Session, repository: Repository, descriptor: Descriptor) -> bool:
     """True if `repository` holds the blob, False on 404 and where the size is another. Raises on any other answer."""
+    return blob_size(session, repository, descriptor) == descriptor.size_bytes
+
+
+def blob_size(session: Session, repository: Repository, descriptor: Descriptor) -> int | None:
+    """How many bytes the blob has in `repository`, None on 404. Where the registry does not say, it is believed."""
     topic = Topic("looking for", session.name, repository, descriptor.digest)
     url = session.url(f"/v2/{repository}/blobs/{descriptor.digest}")
     answer = session.send(Call("HEAD", url, topic, session.scopes(repository, "pull")))
     if answer.status == 404:
-        return False
+        return None
     if not answer.is_success:
         raise failure(answer, topic)
-    length = answer.headers.get("content-length")
-    return length is None or length == str(descriptor.size_bytes)
+    length = answer.headers.get("content-length", "")
+    return int(length[:18]) if length.isascii() and length.isdigit() else descriptor.size_bytes

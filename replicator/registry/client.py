@@ -8,7 +8,7 @@ import httpx
 from replicator.errors import Denied
 from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
 from replicator.registry import catalog, harbor, listings, manifests, uploads
-from replicator.registry.blobs import BlobReader, has_blob
+from replicator.registry.blobs import BlobReader, blob_size, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
 from replicator.registry.failures import Topic, failure
 from replicator.registry.listings import Listing
@@ -74,6 +74,10 @@ class RegistryClient:
         """Those that `repository` does not hold at their size, one HEAD each. Foreign layers are nobody's to hold."""
         wanted = [item for item in dict.fromkeys(descriptors) if not item.is_foreign]
         return [item for item in wanted if not has_blob(self._session, repository, item)]
+
+    def blob_size(self, repository: Repository, descriptor: Descriptor) -> int | None:
+        """The size of the blob in `repository`, or None where it is absent. A registry that says none is believed."""
+        return blob_size(self._session, repository, descriptor)
 
     def start_upload(
         self, repository: Repository, digest: Digest, *, mount_from: Repository | None = None

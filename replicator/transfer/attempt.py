@@ -10,7 +10,7 @@ death of this process: then the lease runs out, and the job comes due by itself.
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
 from replicator.events import Action
@@ -23,7 +23,7 @@ from replicator.jobs import (
     after_failure,
     may_want,
 )
-from replicator.ledger import Claim, Finish, Ledger, Refusal, Submission
+from replicator.ledger import REPAIR, Claim, Finish, Ledger, Refusal, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
 from replicator.rules import Rule, RuleSet, destination_repository
@@ -137,8 +137,11 @@ class Attempt:
             rule,
             tools.client(rule.source),
             tools.client(claim.job.destination),
-            target,
             tools.ledger.fleet,
+            repository=claim.job.repository,
+            reference=claim.job.reference,
+            target=target,
+            landing=claim.job.reference,
         )
         self._wait_for_pauses(route)
         writer = Writer(route, lease)
@@ -225,7 +228,8 @@ class Attempt:
             is_news=False,
             is_urgent=claim.is_urgent,
         )
-        self.tools.ledger.submit([again])
+        repair = [replace(again, action=REPAIR)] if claim.is_repair else []
+        self.tools.ledger.submit([again, *repair])
 
     def _report(self, result: Result) -> None:
         claim, job = self.claim, self.claim.job

@@ -4,29 +4,13 @@ The source is read again after every write. If it moved meanwhile, the pass star
 """
 
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from replicator.errors import NotYet, TemporaryError, Unavailable
-from replicator.jobs import Job, Outcome
-from replicator.oci import Digest, Manifest, Tag, companion_subject, referrers_tag
-from replicator.plan import (
-    Artifact,
-    Facts,
-    Follower,
-    Ground,
-    Verdict,
-    blobs_of,
-    decide,
-    follow_up,
-    origins,
-    steps,
-    was_cut_short,
-)
-from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
+from replicator.errors import TemporaryError, Unavailable
+from replicator.oci import Digest
+from replicator.rules import RuleSet
+from replicator.transfer.crossing import Crossing
 from replicator.transfer.deletion import remove
-from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
-from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.reading import Hint, read_source, source_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
@@ -62,136 +46,3 @@ def _source_now(route: Route) -> Digest | None:
         except TemporaryError:
             time.sleep(pause)
     return source_digest(route)
-
-
-@dataclass(frozen=True, slots=True)
-class Crossing:
-    """How one manifest of the source crosses over."""
-
-    route: Route
-    writer: Writer
-    rules: RuleSet
-
-    def bring(self, manifest: Manifest) -> Result:
-        """Bring the destination in line with a reference that exists at the source."""
-        rule, reference = self.route.rule, self.route.reference
-        tag = reference if isinstance(reference, Tag) else None
-        subject = companion_subject(tag) if tag else manifest.subject
-        if subject is None:
-            if takes_tag(rule, tag):
-                return self._bring_taken(manifest)
-            return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
-        if rule.signatures is Signatures.IGNORE:
-            return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")
-        if tag and takes_tag(rule, tag) and tag != referrers_tag(subject):
-            return self._copy(manifest, override=True)
-        return self._bring_companion(manifest, subject)
-
-    def _bring_taken(self, manifest: Manifest) -> Result:
-        route = self.route
-        labels = None
-        if needs_labels(route.rule):
-            labels = route.source.labels(route.job.repository, manifest.digest)
-        if not takes_manifest(route.rule, manifest, labels):
-            return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
-        return self._copy(manifest, override=route.rule.override)
-
-    def _bring_companion(self, manifest: Manifest, subject: Digest) -> Result:
-        """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
-        route = self.route
-        # Ask the ledger before the registry: a job that announces the subject later will find this companion itself.
-        expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
-        if not route.destination.head_manifest(route.target, subject):
-            if expected:
-                raise NotYet(f"{route}: its subject {subject} is still on its way", retry_after=1.0)
-            return Result(
-                Outcome.SKIPPED, manifest.digest, f"its subject {subject} is not at the destination"
-            )
-        if route.reference == referrers_tag(subject):
-            return self._list(subject, gather_referrers(route, manifest.children), manifest.digest)
-        if isinstance(route.reference, Digest):
-            return self._list(subject, gather_referrers(route, [manifest.descriptor]), manifest.digest)
-        return self._copy(manifest, override=True)
-
-    def _copy(self, manifest: Manifest, *, override: bool) -> Result:
-        route = self.route
-        provenance = Provenance(route, self.rules)
-        head = route.destination.head_manifest(route.target, route.reference)
-        facts = provenance.facts(manifest.digest, head.digest if head else None, override=override)
-        if was_cut_short(facts):
-            provenance.confirm([(route.reference, manifest.digest)])
-        verdict = decide(facts)
-        if verdict is not Verdict.COPY:
-            return _stays(verdict, facts)
-        provenance.announce(manifest.digest, origins(facts))
-        artifact = gather(route, manifest)
-        followers = tuple(artifact.followers())
-        provenance.announce_followers(followers)
-        self.writer.carry_out(steps(artifact, route.reference, self._ground(artifact)))
-        provenance.confirm([(route.reference, manifest.digest), *followers])
-        self._look_again(followers)
-        return Result(Outcome.COPIED, manifest.digest)
-
-    def _list(self, subject: Digest, referrers: tuple[Artifact, ...], digest: Digest) -> Result:
-        """Bring referrers that the destination does not list yet."""
-        route = self.route
-        listed = route.destination.referrers(route.target, subject)
-        if listed is None:
-            index = route.destination.get_manifest(route.target, referrers_tag(subject))
-            listed = list(index.children) if index else []
-        known = {descriptor.digest for descriptor in listed}
-        missing = tuple(referrer for referrer in referrers if referrer.manifest.digest not in known)
-        if not missing:
-            return Result(Outcome.UNCHANGED, digest)
-        provenance = Provenance(route, self.rules)
-        followers: list[Follower] = [
-            (referrer.manifest.digest, referrer.manifest.digest) for referrer in missing
-        ]
-        followers += [follower for referrer in missing for follower in referrer.followers()]
-        provenance.announce_followers(followers)
-        self.writer.carry_out(follow_up(subject, missing, self._ground(*missing)))
-        provenance.confirm(followers)
-        self._look_again(followers)
-        return Result(Outcome.COPIED, digest)
-
-    def _look_again(self, followers: Iterable[Follower]) -> None:
-        """Ask for the jobs of those companions that moved at the source after we read them.
-
-        Their references are not locked: their own jobs may have written the newer content before we wrote the older.
-        """
-        job = self.route.job
-        self.writer.lease.ask_for(
-            Job(self.route.rule.name, job.destination, job.repository, tag)
-            for tag, digest in followers
-            if isinstance(tag, Tag) and not self._is_still(tag, digest)
-        )
-
-    def _is_still(self, tag: Tag, digest: Digest) -> bool:
-        try:
-            head = self.route.source.head_manifest(self.route.job.repository, tag)
-        except TemporaryError:
-            return False  # it may be moving this very moment
-        return head is not None and head.digest == digest
-
-    def _ground(self, *artifacts: Artifact) -> Ground:
-        route = self.route
-        digests = [blob.digest for blob in blobs_of(artifacts)]
-        parts = [part for artifact in artifacts for part in artifact.walk()]
-        has_referrers = any(part.referrers or part.manifest.subject for part in parts)
-        return Ground(
-            route.target,
-            route.fleet.locations(route.job.destination, digests),
-            has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
-        )
-
-
-def _stays(verdict: Verdict, facts: Facts) -> Result:
-    match verdict:
-        case Verdict.KEEP:
-            return Result(Outcome.SKIPPED, facts.found, f"override is off, so that {facts.found} stays")
-        case Verdict.ECHO:
-            return Result(Outcome.UNCHANGED, facts.found, "an echo: the source has this from the destination")
-        case Verdict.CONFLICT:
-            return Result(Outcome.BLOCKED, facts.found, CONFLICT)
-        case _:
-            return Result(Outcome.UNCHANGED, facts.wanted)

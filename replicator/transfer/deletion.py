@@ -43,10 +43,10 @@ def remove(route: Route, writer: Writer) -> Result:
 
     Raises NotYet until the source has been without it for the rule's grace.
     """
-    head = route.destination.head_manifest(route.target, route.reference)
+    head = route.destination.head_manifest(route.target, route.landing)
     found = head.digest if head else None
-    record = route.fleet.copied(route.job.destination, route.target, route.reference)
-    if record is None and isinstance(route.reference, Digest):
+    record = route.fleet.copied(route.job.destination, route.target, route.landing)
+    if record is None and isinstance(route.landing, Digest):
         # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
@@ -65,14 +65,14 @@ def remove(route: Route, writer: Writer) -> Result:
 
 def _delete(route: Route, writer: Writer) -> Result:
     _gone_for_good(route)
-    manifest = route.destination.get_manifest(route.target, route.reference)
+    manifest = route.destination.get_manifest(route.target, route.landing)
     if manifest is None:
         return Result(Outcome.UNCHANGED, None, "absent on both sides")
     try:
         _destroy(route, writer, manifest)
     except Blocked as exc:
         return Result(Outcome.BLOCKED, manifest.digest, str(exc))
-    if route.destination.head_manifest(route.target, route.reference):
+    if route.destination.head_manifest(route.target, route.landing):
         raise TemporaryError(f"{route.end} is still there after its deletion")
     _forget(route, writer, (manifest.digest,))
     return Result(Outcome.DELETED, manifest.digest)
@@ -85,7 +85,7 @@ def _gone_for_good(route: Route) -> None:
     mark = f"{claim.id}|{claim.since}|{claim.generation}"
     _waited(route, mark)
     route.source.ping()
-    tags = route.source.tags(route.job.repository)
+    tags = route.source.tags(route.repository)
     if tags and route.reference in tags:
         raise TemporaryError(f"{route.start} answers 404 but is in the list of tags")
 
@@ -106,7 +106,7 @@ def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
     _log(route, manifest)
     if not by_digest:
         try:
-            route.destination.delete_manifest(route.target, route.reference)
+            route.destination.delete_manifest(route.target, route.landing)
         except Unsupported:
             route.fleet.learn(route.destination.name, TAG_DELETE, False)
             _nothing_depends_on(route, manifest.digest)
@@ -132,7 +132,7 @@ def _log(route: Route, manifest: Manifest) -> None:
     route.fleet.log_deletion(
         route.job.destination,
         route.target,
-        route.reference,
+        route.landing,
         rule=route.rule.name,
         digest=manifest.digest,
         manifest_raw=manifest.raw,
@@ -141,7 +141,7 @@ def _log(route: Route, manifest: Manifest) -> None:
 
 
 def _goes_by_digest(route: Route) -> bool:
-    is_digest = isinstance(route.reference, Digest)
+    is_digest = isinstance(route.landing, Digest)
     return is_digest or route.fleet.capability(route.destination.name, TAG_DELETE) is False
 
 
@@ -155,7 +155,7 @@ def _nothing_depends_on(route: Route, digest: Digest) -> None:
     needing = [
         tag
         for tag in sorted(tags)
-        if tag != route.reference and _holds(route, tag, digest) and not _is_doomed(route, tag, digest)
+        if tag != route.landing and _holds(route, tag, digest) and not _is_doomed(route, tag, digest)
     ]
     if needing:
         _unless_approved(route, f"{together}, and {_shortly(needing)}")
@@ -207,6 +207,6 @@ def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
         writer.lease.ask_for(
             Job(record.rule, destination, record.repository, record.reference)
             for reference, record in route.fleet.copies(destination, target).items()
-            if reference != route.reference and (record.digest in digests or record.intent in digests)
+            if reference != route.landing and (record.digest in digests or record.intent in digests)
         )
-    route.fleet.forget(destination, target, route.reference)
+    route.fleet.forget(destination, target, route.landing)

@@ -33,9 +33,12 @@ REFERRERS_API = "referrers-api"
 """The name under which the fleet remembers whether a registry has the OCI 1.1 referrers API."""
 
 
-def gather(route: Route, manifest: Manifest) -> Artifact:
-    """`manifest` with its children and, unless the rule ignores them, the signatures and referrers of all of these."""
-    gathering = _Gathering(route)
+def gather(route: Route, manifest: Manifest, *, trusts: bool = True) -> Artifact:
+    """`manifest` with its children and, unless the rule ignores them, the signatures and referrers of all of these.
+
+    With `trusts` False none of it is left out for being at the destination already.
+    """
+    gathering = _Gathering(route, trusts)
     if gathering.known_there([manifest.digest]):
         artifact = Artifact(
             manifest, is_there=True
@@ -47,16 +50,18 @@ def gather(route: Route, manifest: Manifest) -> Artifact:
     return gathering.with_followers(artifact, depth=0)
 
 
-def gather_referrers(route: Route, descriptors: Iterable[Descriptor]) -> tuple[Artifact, ...]:
+def gather_referrers(
+    route: Route, descriptors: Iterable[Descriptor], *, trusts: bool = True
+) -> tuple[Artifact, ...]:
     """The artifacts that a source's referrers list names."""
-    return _Gathering(route).referrers(descriptors, depth=0)
+    return _Gathering(route, trusts).referrers(descriptors, depth=0)
 
 
 def has_referrers_api(route: Route, registry: RegistryClient, subject: Digest) -> bool:
     """Whether `registry` lists referrers itself: asked once a day, with a digest that is known to be there."""
     known = route.fleet.capability(registry.name, REFERRERS_API)
     if known is None:
-        repository = route.job.repository if registry is route.source else route.target
+        repository = route.repository if registry is route.source else route.target
         known = registry.referrers(repository, subject) is not None
         route.fleet.learn(registry.name, REFERRERS_API, known)
     return known
@@ -67,6 +72,7 @@ class _Gathering:
     """One walk over the source. It bounds what a hostile source can make us read."""
 
     route: Route
+    trusts: bool
     seen: set[Digest] = field(default_factory=set)
     size_bytes: int = 0
     tags: frozenset[Tag] | None = None
@@ -78,7 +84,7 @@ class _Gathering:
         for descriptor in manifest.children:
             if descriptor.digest in self.seen or descriptor.digest in known:
                 continue
-            child = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
+            child = self.route.source.get_manifest(self.route.repository, descriptor.digest)
             if child:
                 self._check_size(child, descriptor)
                 children.append(self.tree(child, depth=depth + 1))
@@ -123,7 +129,7 @@ class _Gathering:
     ) -> tuple[tuple[Tag, Artifact], ...]:
         found = []
         for tag in companion_tags(subject):
-            manifest = tag in tags and self.route.source.get_manifest(self.route.job.repository, tag)
+            manifest = tag in tags and self.route.source.get_manifest(self.route.repository, tag)
             if (
                 manifest
                 and manifest.digest not in self.seen
@@ -136,7 +142,7 @@ class _Gathering:
         # Asked only where the fleet says so: a signature that was never here costs no request.
         route = self.route
         record = route.fleet.copied(route.job.destination, route.target, tag)
-        if record is None or record.digest != digest:
+        if not self.trusts or record is None or record.digest != digest:
             return False
         head = route.destination.head_manifest(route.target, tag)
         return head is not None and head.digest == digest
@@ -146,14 +152,14 @@ class _Gathering:
         for descriptor in descriptors:
             if descriptor.digest in self.seen:
                 continue
-            manifest = self.route.source.get_manifest(self.route.job.repository, descriptor.digest)
+            manifest = self.route.source.get_manifest(self.route.repository, descriptor.digest)
             if manifest:
                 artifact = self.tree(manifest, depth=depth + 1)
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
     def _referrers_of(self, subject: Digest) -> list[Descriptor]:
-        source, repository = self.route.source, self.route.job.repository
+        source, repository = self.route.source, self.route.repository
         if self.route.fleet.capability(source.name, REFERRERS_API) is not False:
             listed = source.referrers(repository, subject)
             self.route.fleet.learn(source.name, REFERRERS_API, listed is not None)
@@ -166,13 +172,13 @@ class _Gathering:
     def _source_tags(self) -> frozenset[Tag]:
         # One listing tells the companions of every manifest of the tree: cheaper than a HEAD for each name.
         if self.tags is None:
-            self.tags = frozenset(self.route.source.tags(self.route.job.repository) or ())
+            self.tags = frozenset(self.route.source.tags(self.route.repository) or ())
         return self.tags
 
     def known_there(self, digests: list[Digest]) -> frozenset[Digest]:
         """Those of `digests` that the fleet believes to be manifests of the target, and a HEAD there confirms."""
         route = self.route
-        locations = route.fleet.locations(route.job.destination, digests)
+        locations = route.fleet.locations(route.job.destination, digests) if self.trusts else {}
         return frozenset(
             digest
             for digest, repository in locations.items()

@@ -31,8 +31,8 @@ class Provenance:
     def facts(self, wanted: Digest, found: Digest | None, *, override: bool) -> Facts:
         """All that the verdict on `wanted` rests on, where the destination holds `found`."""
         route = self.route
-        here = route.fleet.copied(route.rule.source, route.job.repository, route.reference)
-        there = route.fleet.copied(route.job.destination, route.target, route.reference)
+        here = route.fleet.copied(route.rule.source, route.repository, route.reference)
+        there = route.fleet.copied(route.job.destination, route.target, route.landing)
         return Facts(
             wanted=wanted,
             found=found,
@@ -43,7 +43,7 @@ class Provenance:
             here=_written(here),
             there=_written(there),
             is_resync=route.claim.action is None,
-            is_answered=is_answered(self.rules, route.job.destination, route.target, route.reference),
+            is_answered=is_answered(self.rules, route.job.destination, route.target, route.landing),
             is_strangers=there is not None and self._is_strangers(there),
         )
 
@@ -51,13 +51,13 @@ class Provenance:
         """Say what is about to be written, before it is: its event may be faster than its answer."""
         route = self.route
         record = replace(self._record(origins), intent=digest)
-        route.fleet.intend(route.job.destination, route.target, route.reference, record)
+        route.fleet.intend(route.job.destination, route.target, route.landing, record)
 
     def announce_followers(self, followers: Iterable[Follower]) -> None:
         """Say the same of what follows the reference, so that its echo and its deletion are known for such."""
         route = self.route
         for reference, digest in followers:
-            start = place(route.rule.source, route.job.repository, reference)
+            start = place(route.rule.source, route.repository, reference)
             record = self._record((*self._origins_at_source(reference, digest), start))
             record = replace(record, reference=reference, intent=digest)
             route.fleet.intend(route.job.destination, route.target, reference, record)
@@ -73,11 +73,12 @@ class Provenance:
         tag = record.reference if isinstance(record.reference, Tag) else None
         writer = Writer(record.rule, (record.source, record.repository), tag)
         end = (route.job.destination, route.target)
-        return is_strangers(self.rules, writer, end=end, ours=(route.rule.source, route.job.repository))
+        ours = (route.rule.source, route.repository)
+        return is_strangers(self.rules, writer, end=end, ours=ours)
 
     def _origins_at_source(self, reference: Reference, digest: Digest) -> tuple[str, ...]:
         route = self.route
-        record = route.fleet.copied(route.rule.source, route.job.repository, reference)
+        record = route.fleet.copied(route.rule.source, route.repository, reference)
         return record.origins if record and digest in (record.digest, record.intent) else ()
 
     def _record(self, origins: tuple[str, ...]) -> Copied:
@@ -85,7 +86,7 @@ class Provenance:
         return Copied(
             rule=route.rule.name,
             source=route.rule.source,
-            repository=route.job.repository,
+            repository=route.repository,
             reference=route.reference,
             origins=origins,
         )

@@ -74,7 +74,7 @@ def read_source(route: Route, lease: Lease, hint: Hint | None) -> Reading:
 
 def _read(route: Route) -> tuple[Manifest | None, TemporaryError | None]:
     try:
-        return route.source.get_manifest(route.job.repository, route.reference), None
+        return route.source.get_manifest(route.repository, route.reference), None
     except Unavailable:
         raise
     except TemporaryError as exc:
@@ -83,5 +83,5 @@ def _read(route: Route) -> tuple[Manifest | None, TemporaryError | None]:
 
 def source_digest(route: Route) -> Digest | None:
     """The digest that the source's reference has now, or None if it is absent: one HEAD."""
-    head = route.source.head_manifest(route.job.repository, route.reference)
+    head = route.source.head_manifest(route.repository, route.reference)
     return head.digest if head else None

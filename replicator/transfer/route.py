@@ -1,4 +1,4 @@
-"""The way that one job takes: its rule, the two registries, and the repository where it lands."""
+"""The way that one job takes: its rule, the two registries, and what the reference is called at either end."""
 
 from dataclasses import dataclass
 
@@ -11,15 +11,20 @@ from replicator.rules import Rule
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Everything that stays the same while a job runs."""
+    """Everything that stays the same while a job runs.
+
+    It leads from `reference` of `repository` at the source to `landing` in the repository `target` at the destination.
+    """
 
     claim: Claim
     rule: Rule
     source: RegistryClient
     destination: RegistryClient
-    target: Repository
-    """The repository at the destination."""
     fleet: Fleet
+    repository: Repository
+    reference: Reference
+    target: Repository
+    landing: Reference
 
     @property
     def job(self) -> Job:
@@ -27,19 +32,14 @@ class Route:
         return self.claim.job
 
     @property
-    def reference(self) -> Reference:
-        """The reference, which has the same name on both sides."""
-        return self.job.reference
-
-    @property
     def start(self) -> str:
         """The reference at the source as text, for provenance."""
-        return place(self.rule.source, self.job.repository, self.reference)
+        return place(self.rule.source, self.repository, self.reference)
 
     @property
     def end(self) -> str:
         """The reference at the destination as text, for provenance and for its lock."""
-        return place(self.job.destination, self.target, self.reference)
+        return place(self.job.destination, self.target, self.landing)
 
     def __str__(self) -> str:
         return f"{self.start} -> {self.end}"

@@ -112,7 +112,7 @@ class Writer:
     def _send(self, blob: Descriptor, upload: Upload) -> Moved:
         route = self.route
         try:
-            with route.source.open_blob(route.job.repository, blob) as chunks:
+            with route.source.open_blob(route.repository, blob) as chunks:
                 guarded = self._guarded(chunks)
                 route.destination.finish_upload(upload, blob, guarded)
         except (PermanentError, TemporaryError):

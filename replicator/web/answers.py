@@ -12,7 +12,11 @@ class _Answer(BaseModel):
 
 
 class LaneStatus(_Answer):
-    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet."""
+    """One rule at one destination. `lag_seconds` is the age of the oldest wanted change that is not there yet.
+
+    `drift` is how many references were not in line when all of them were compared last, at `compared_at`; both are None
+    if they never were.
+    """
 
     rule: str
     source: str
@@ -21,6 +25,8 @@ class LaneStatus(_Answer):
     pending: int
     failed: int
     blocked: int
+    drift: int | None
+    compared_at: float | None
 
 
 class InboxStatus(_Answer):

@@ -99,6 +99,7 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     now = ledger.view.now()
     inbox = ledger.inbox("status")
     gone = ledger.fleet.unreachable(current.registries)
+    swept = ledger.sweeps.swept(lanes)
     return Status(
         lanes=[
             LaneStatus(
@@ -109,9 +110,11 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
                 pending=lane.pending,
                 failed=lane.failed,
                 blocked=lane.blocked,
+                drift=found.drift if found else None,
+                compared_at=found.at if found else None,
             )
             for rule, there in current.lanes
-            for lane in [lanes[rule.name, there.registry]]
+            for lane, found in [(lanes[rule.name, there.registry], swept.get((rule.name, there.registry)))]
         ],
         pauses=[PauseAnswer.of(pause) for pause in ledger.pauses.all()],
         inbox=InboxStatus(length=inbox.length(), oldest_seconds=round(inbox.oldest_age_s(), 3)),

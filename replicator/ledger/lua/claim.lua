@@ -1,11 +1,11 @@
 -- CLAIM id, lease_s, lock... -> key, token, generation, attempts, taken over, since, now, action, digest, hinted at,
--- trace, approved reasons by line, 1 if it is low; or the one word why not.
+-- trace, approved reasons by line, 1 for a repair, 1 if it is low; or the one word why not.
 -- The job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
 
 local id, lease = ARGV[1], tonumber(ARGV[2])
 local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'destination', 'state', 'lease_until', 'not_before', 'token', 'gen',
-  'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'low', 'rule')
+  'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule')
 local destination, holder = field[2], field[6]
 
 local function refuse(why, at)
@@ -24,7 +24,7 @@ if (tonumber(field[4] or '') or 0) > now then
   return {'leased'}
 end
 local not_before = tonumber(field[5] or '') or 0
-if is_paused('destination', destination) or is_paused('rule', field[15]) then
+if is_paused('destination', destination) or is_paused('rule', field[16]) then
   return refuse('paused', math.max(now, not_before))
 end
 if not_before > now then
@@ -47,4 +47,4 @@ redis.call('HDEL', job, 'not_before', 'busy', 'later_since')
 redis.call('HSET', job, 'locks', table.concat(ARGV, '\n', 3))
 lend(id, token, lease)
 return {field[1], token, field[7], attempts, holder and '1' or '0', field[8], stamp(now), field[9] or '',
-  field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] or ''}
+  field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] and '1' or '0', field[15] or ''}

@@ -1,6 +1,7 @@
 -- FINISH id, token, generation, outcome, digest, detail, bytes moved -> done, again or lost.
 -- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
--- is due now, with all its attempts before it, and wanted since then. lost: nothing is done.
+-- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
+-- then. lost: nothing is done.
 
 local id, token, generation = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, token) then
@@ -13,6 +14,9 @@ put_down(id)
 if field[7] ~= generation then
   local since = field[8] or stamp(now)
   redis.call('HDEL', job, 'attempts', 'reason')
+  if number(job, 'repair') <= tonumber(generation) then
+    redis.call('HDEL', job, 'repair')
+  end
   redis.call('HSET', job, 'since', since)
   redis.call('ZADD', P .. 'since:' .. field[2] .. '|' .. destination, since, id)
   make_due(id, destination, now)

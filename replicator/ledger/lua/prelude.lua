@@ -129,14 +129,16 @@ end
 
 -- Writes down that a job is wanted. A submission is eleven values: id, key, rule, destination, since, delay, action,
 -- digest, trace, 1 for news, 1 for urgent; empty text stands for none. The job is due `delay` seconds from now, or
--- sooner if it was. An open job may become urgent by it, but never the other way round.
+-- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
+-- beside an event's, with the generation that asked for it: no event takes it back.
 local SUBMISSION = 11
 local function submit(values, first)
   local id, key, rule, destination, since, delay, action, digest, trace, news, urgent =
     unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
-  if redis.call('HINCRBY', job, 'gen', 1) == 1 then
+  local generation = redis.call('HINCRBY', job, 'gen', 1)
+  if generation == 1 then
     redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination)
     redis.call('SADD', P .. 'destinations', destination)
     redis.call('SADD', P .. 'lanes', lane)
@@ -159,7 +161,9 @@ local function submit(values, first)
       redis.call('HSET', job, 'later_since', stamp(since))
     end
   end
-  if action ~= '' and news == '1' then
+  if action == 'repair' then
+    redis.call('HSET', job, 'repair', generation)
+  elseif action ~= '' and news == '1' then
     redis.call('HSET', job, 'action', action, 'digest', digest, 'hinted_at', stamp(now))
   elseif action ~= '' and redis.call('HEXISTS', job, 'action') == 0 then
     redis.call('HSET', job, 'action', action, 'digest', digest)

@@ -50,6 +50,7 @@ LETTER = DeadLetter("1-0", "eu", "text/x", b"body-canary", 11, "no JSON", 999.0,
 def site() -> Site:
     ledger = ToldLedger(
         told_lanes={("prod", "us"): Lane(3, 1, 2, 990.5)},
+        sweeps=ToldSweeps({("prod", "us"): Swept(800.0, 7)}),
         told_jobs=[a_job("p1", State.PENDING), a_job("f1", State.PARKED), DONE],
         told_letters=[LETTER],
         down=frozenset({"us"}),
@@ -144,7 +145,10 @@ def test_status_shows_every_lane(site: Site) -> None:
         "pending": 3,
         "failed": 1,
         "blocked": 2,
+        "drift": 7,
+        "compared_at": 800.0,
     }
+    assert (status["lanes"][1]["drift"], status["lanes"][1]["compared_at"]) == (None, None)
     assert [lane["destination"] for lane in status["lanes"]] == ["us", "open"]
     assert status["inbox"] == {"length": 4, "oldest_seconds": 2.0}
     assert status["rules"] == {"revision": "revision-1", "error": None}

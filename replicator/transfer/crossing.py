@@ -1,0 +1,199 @@
+"""How one manifest of the source crosses over: whether it is wanted, what the destination needs, and who wrote what."""
+
+from collections.abc import Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+from replicator.errors import NotYet, TemporaryError
+from replicator.jobs import Job, Outcome
+from replicator.oci import Descriptor, Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.plan import (
+    Artifact,
+    Facts,
+    Follower,
+    Ground,
+    Verdict,
+    blobs_of,
+    decide,
+    follow_up,
+    origins,
+    steps,
+    was_cut_short,
+)
+from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
+from replicator.transfer.doubts import Doubts, open_eyes
+from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
+from replicator.transfer.provenance import CONFLICT, Provenance
+from replicator.transfer.result import Result
+from replicator.transfer.route import Route
+from replicator.transfer.writing import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """How one manifest of the source crosses over."""
+
+    route: Route
+    writer: Writer
+    rules: RuleSet
+
+    def bring(self, manifest: Manifest) -> Result:
+        """Bring the destination in line with a reference that exists at the source."""
+        rule, reference = self.route.rule, self.route.reference
+        tag = reference if isinstance(reference, Tag) else None
+        subject = companion_subject(tag) if tag else manifest.subject
+        if subject is None:
+            if takes_tag(rule, tag):
+                return self._bring_taken(manifest)
+            return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
+        if rule.signatures is Signatures.IGNORE:
+            return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")
+        if tag and takes_tag(rule, tag) and tag != referrers_tag(subject):
+            return self._copy(manifest, override=True)
+        return self._bring_companion(manifest, subject)
+
+    def _bring_taken(self, manifest: Manifest) -> Result:
+        route = self.route
+        labels = None
+        if needs_labels(route.rule):
+            labels = route.source.labels(route.repository, manifest.digest)
+        if not takes_manifest(route.rule, manifest, labels):
+            return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
+        return self._copy(manifest, override=route.rule.override)
+
+    def _bring_companion(self, manifest: Manifest, subject: Digest) -> Result:
+        """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
+        route = self.route
+        # Ask the ledger before the registry: a job that announces the subject later will find this companion itself.
+        expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
+        if not route.destination.head_manifest(route.target, subject):
+            if expected:
+                raise NotYet(f"{route}: its subject {subject} is still on its way", retry_after=1.0)
+            return Result(
+                Outcome.SKIPPED, manifest.digest, f"its subject {subject} is not at the destination"
+            )
+        if route.reference == referrers_tag(subject):
+            return self._list(subject, manifest.children, manifest.digest)
+        if isinstance(route.reference, Digest):
+            return self._list(subject, [manifest.descriptor], manifest.digest)
+        return self._copy(manifest, override=True)
+
+    def _copy(self, manifest: Manifest, *, override: bool) -> Result:
+        route = self.route
+        provenance = Provenance(route, self.rules)
+        facts = provenance.facts(manifest.digest, self._found(), override=override)
+        if was_cut_short(facts):
+            provenance.confirm([(route.landing, manifest.digest)])
+        verdict = decide(facts)
+        doubts = Doubts.of(route) if route.claim.is_repair else None
+        if verdict is Verdict.COPY:
+            provenance.announce(manifest.digest, origins(facts))
+            return self._carry(manifest, provenance, doubts=doubts, is_ours=True)
+        if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
+            # Whose tag this is does not change: somebody may have pushed there what we would have copied.
+            return self._carry(manifest, provenance, doubts=doubts, is_ours=False)
+        return _stays(verdict, facts)
+
+    def _found(self) -> Digest | None:
+        """What the destination holds now where the reference lands."""
+        route = self.route
+        with open_eyes() if route.claim.is_repair else nullcontext():
+            head = route.destination.head_manifest(route.target, route.landing)
+        return head.digest if head else None
+
+    def _carry(
+        self, manifest: Manifest, provenance: Provenance, *, doubts: Doubts | None, is_ours: bool
+    ) -> Result:
+        """Afterwards the destination holds the manifest and all that belongs to it."""
+        route = self.route
+        artifact = gather(route, manifest, trusts=doubts is None)
+        followers = tuple(artifact.followers())
+        provenance.announce_followers(followers)
+        plan = steps(artifact, route.landing, self._ground(artifact))
+        self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
+        landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
+        provenance.confirm([*landed, *followers])
+        self._look_again(followers)
+        if doubts:
+            doubts.settle(route.landing, manifest.digest)
+        return Result(Outcome.COPIED, manifest.digest)
+
+    def _list(self, subject: Digest, descriptors: Iterable[Descriptor], digest: Digest) -> Result:
+        """Bring those referrers of `descriptors` that the destination does not list yet, or that are in doubt."""
+        route = self.route
+        doubts = Doubts.of(route) if route.claim.is_repair else None
+        referrers = gather_referrers(route, descriptors, trusts=doubts is None)
+        known = self._listed(subject)
+        missing = tuple(
+            referrer
+            for referrer in referrers
+            if (found := referrer.manifest.digest) not in known
+            or (doubts and not doubts.are_unfounded(found, found))
+        )
+        if not missing:
+            return Result(Outcome.UNCHANGED, digest)
+        provenance = Provenance(route, self.rules)
+        followers: list[Follower] = [
+            (referrer.manifest.digest, referrer.manifest.digest) for referrer in missing
+        ]
+        followers += [follower for referrer in missing for follower in referrer.followers()]
+        provenance.announce_followers(followers)
+        plan = follow_up(subject, missing, self._ground(*missing))
+        self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
+        provenance.confirm(followers)
+        self._look_again(followers)
+        if doubts:
+            for referrer in missing:
+                doubts.settle(referrer.manifest.digest, referrer.manifest.digest)
+        return Result(Outcome.COPIED, digest)
+
+    def _listed(self, subject: Digest) -> frozenset[Digest]:
+        """What the destination lists as referrers of `subject`."""
+        destination, target = self.route.destination, self.route.target
+        listed = destination.referrers(target, subject)
+        if listed is None:
+            index = destination.get_manifest(target, referrers_tag(subject))
+            listed = list(index.children) if index else []
+        return frozenset(descriptor.digest for descriptor in listed)
+
+    def _look_again(self, followers: Iterable[Follower]) -> None:
+        """Ask for the jobs of those companions that moved at the source after we read them.
+
+        Their references are not locked: their own jobs may have written the newer content before we wrote the older.
+        """
+        job = self.route.job
+        self.writer.lease.ask_for(
+            Job(self.route.rule.name, job.destination, self.route.repository, tag)
+            for tag, digest in followers
+            if isinstance(tag, Tag) and not self._is_still(tag, digest)
+        )
+
+    def _is_still(self, tag: Tag, digest: Digest) -> bool:
+        try:
+            head = self.route.source.head_manifest(self.route.repository, tag)
+        except TemporaryError:
+            return False  # it may be moving this very moment
+        return head is not None and head.digest == digest
+
+    def _ground(self, *artifacts: Artifact) -> Ground:
+        route = self.route
+        digests = [blob.digest for blob in blobs_of(artifacts)]
+        parts = [part for artifact in artifacts for part in artifact.walk()]
+        has_referrers = any(part.referrers or part.manifest.subject for part in parts)
+        return Ground(
+            route.target,
+            route.fleet.locations(route.job.destination, digests),
+            has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
+        )
+
+
+def _stays(verdict: Verdict, facts: Facts) -> Result:
+    match verdict:
+        case Verdict.KEEP:
+            return Result(Outcome.SKIPPED, facts.found, f"override is off, so that {facts.found} stays")
+        case Verdict.ECHO:
+            return Result(Outcome.UNCHANGED, facts.found, "an echo: the source has this from the destination")
+        case Verdict.CONFLICT:
+            return Result(Outcome.BLOCKED, facts.found, CONFLICT)
+        case _:
+            return Result(Outcome.UNCHANGED, facts.wanted)

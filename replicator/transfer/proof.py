@@ -1,0 +1,303 @@
+"""Proof that a destination holds what it should: the tag, every manifest and blob below it, signatures and referrers.
+
+It believes nothing but what the registry answers now: no record of the fleet, and not that a manifest's presence says
+anything of what it names. What is wrong is a defect; a registry that does not answer is an error, which is neither.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from replicator.errors import Corrupt, PermanentError, Unsupported
+from replicator.oci import (
+    MANIFEST_TYPES,
+    Descriptor,
+    Digest,
+    Manifest,
+    Reference,
+    Repository,
+    Tag,
+    companion_tags,
+    referrers_tag,
+)
+from replicator.registry import RegistryClient
+from replicator.transfer.defects import Defect, DefectKind, Proof
+from replicator.transfer.gather import DEPTH_LIMIT, MANIFEST_BYTES_LIMIT, MANIFEST_COUNT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The source of a copy, whose signatures and referrers have to be at the destination too."""
+
+    client: RegistryClient
+    repository: Repository
+
+
+@dataclass
+class Prover:
+    """Proves references of one repository of a destination. Safe for several threads.
+
+    `deep` re-reads and hashes every blob, in constant memory. `seen` holds what was proved already and is not asked
+    for again; provers of one run may share it, whatever their registries and repositories. Without an `origin` nothing
+    is said of signatures and referrers.
+    """
+
+    destination: RegistryClient
+    repository: Repository
+    origin: Origin | None = None
+    deep: bool = False
+    seen: set[str] = field(default_factory=set)
+    _origin_tags: frozenset[Tag] | None = field(default=None, init=False)
+    _without_referrers_api: set[str] = field(default_factory=set, init=False)
+
+    def prove(self, reference: Reference, expected: Digest) -> Proof:
+        """Whether `reference` holds `expected`, and everything that belongs to it is there.
+
+        Raises the registries' errors, and PermanentError for manifests nested or numbered beyond all sense.
+        """
+        joint = ":" if isinstance(reference, Tag) else "@"
+        walk = _Walk(self, f"{self.destination.name}/{self.repository}{joint}{reference}")
+        walk.prove(_Wanted(reference, expected, _TOP))
+        size_bytes = walk.manifest_bytes + walk.blob_bytes
+        return Proof(walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(walk.defects))
+
+    def holds(self, blob: Descriptor, name: str) -> bool:
+        """Whether the blob that `name` needs is there and right, as far as it was not proved already."""
+        mark = self.mark("blob", blob.digest)
+        if mark not in self.seen:
+            if self.defect_of(blob, name):
+                return False
+            self.seen.add(mark)
+        return True
+
+    def defect_of(self, blob: Descriptor, name: str) -> Defect | None:
+        """What is wrong with a blob that `name` needs; None if it is there and right."""
+        damage = self._reread(blob) if self.deep else None
+        if self.deep and damage is None:
+            return None
+        size = self.destination.blob_size(self.repository, blob)
+        what = f"{name}: the blob {blob.digest}"
+        if size is None:
+            return Defect(DefectKind.MISSING_BLOB, blob.digest, f"{what} is absent")
+        if size != blob.size_bytes:
+            said = f"{what} has {size} bytes, expected {blob.size_bytes}"
+            return Defect(DefectKind.WRONG_SIZE, blob.digest, said)
+        return Defect(DefectKind.CORRUPT, blob.digest, f"{name}: {damage}") if damage else None
+
+    def _reread(self, blob: Descriptor) -> str | None:
+        try:
+            with self.destination.open_blob(self.repository, blob) as chunks:
+                for _ in chunks:
+                    pass
+        except Corrupt as exc:
+            return str(exc)
+        return None
+
+    def mark(self, what: str, digest: Digest) -> str:
+        """The element of `seen` that stands for `digest` as a `what`, proved as thoroughly as this prover does it."""
+        depth = "deep" if self.deep else "shallow"
+        scope = f"from {self.origin.client.name}/{self.origin.repository}" if self.origin else "alone"
+        return "|".join((what, depth, scope, self.destination.name, self.repository, digest))
+
+    # What the source has for a subject
+
+    def companions(self, subject: Digest) -> Iterator[tuple[Tag, Digest]]:
+        """The companion tags that the source has for `subject`, and what they hold."""
+        if self.origin is None:
+            return
+        for tag in companion_tags(subject):
+            head = tag in self._source_tags(self.origin) and self.origin.client.head_manifest(
+                self.origin.repository, tag
+            )
+            if head:
+                yield tag, head.digest
+
+    def referrers(self, subject: Digest) -> list[Descriptor]:
+        """What the source lists as referrers of `subject`."""
+        if self.origin is None:
+            return []
+        listed = self._listed(self.origin.client, self.origin.repository, subject)
+        if listed is not None:
+            return listed
+        tag = referrers_tag(subject)
+        if tag not in self._source_tags(self.origin):
+            return []
+        index = self.origin.client.get_manifest(self.origin.repository, tag)
+        return list(index.children) if index else []
+
+    def listed_here(self, subject: Digest) -> frozenset[Digest]:
+        """What the destination lists as referrers of `subject`."""
+        listed = self._listed(self.destination, self.repository, subject)
+        if listed is None:
+            index = self.destination.get_manifest(self.repository, referrers_tag(subject))
+            listed = list(index.children) if index else []
+        return frozenset(item.digest for item in listed)
+
+    def is_at_source(self, referrer: Digest) -> bool:
+        """Whether the source has it: a list may name what was never pushed, or is gone, and cannot be copied."""
+        origin = self.origin
+        return origin is not None and origin.client.head_manifest(origin.repository, referrer) is not None
+
+    def _listed(
+        self, client: RegistryClient, repository: Repository, subject: Digest
+    ) -> list[Descriptor] | None:
+        if client.name in self._without_referrers_api:
+            return None
+        listed = client.referrers(repository, subject)
+        if listed is None:
+            self._without_referrers_api.add(client.name)
+        return listed
+
+    def _source_tags(self, origin: Origin) -> frozenset[Tag]:
+        # One listing tells the companions of every subject in the repository.
+        if self._origin_tags is None:
+            self._origin_tags = frozenset(origin.client.tags(origin.repository) or ())
+        return self._origin_tags
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    """What a manifest is to the reference that is proved: how it is called, and what is wrong without it."""
+
+    name: str
+    missing: DefectKind
+    wrong: DefectKind
+    has_followers: bool = True
+
+
+_TOP = _Role("", DefectKind.ABSENT, DefectKind.WRONG_DIGEST)
+_CHILD = _Role("child", DefectKind.MISSING_CHILD, DefectKind.MISSING_CHILD)
+_REFERRER = _Role("referrer", DefectKind.MISSING_SIGNATURE, DefectKind.WRONG_SIGNATURE)
+# Nobody signs a signature: cosign keeps all of them in one.
+_COMPANION = replace(_REFERRER, name="signature", has_followers=False)
+_COMPANION_CHILD = replace(_CHILD, has_followers=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A manifest that has to be there: under which reference, with which digest and, if that was said, which size."""
+
+    reference: Reference
+    digest: Digest
+    role: _Role
+    size_bytes: int | None = None
+
+
+@dataclass
+class _Walk:
+    """One walk over what the destination holds under a reference, with bounds to what it can make us read."""
+
+    prover: Prover
+    name: str
+    manifests: int = 0
+    manifest_bytes: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
+    signatures: int = 0
+    defects: list[Defect] = field(default_factory=list)
+
+    def prove(self, wanted: _Wanted, depth: int = 0) -> None:
+        mark = self.prover.mark("subject" if wanted.role.has_followers else "companion", wanted.digest)
+        if mark in self.prover.seen:
+            if isinstance(wanted.reference, Tag):
+                head = self.prover.destination.head_manifest(self.prover.repository, wanted.reference)
+                self._compare(head.digest if head else None, wanted)
+            return
+        before = len(self.defects)
+        manifest = self._read(wanted)
+        if manifest is None:
+            return
+        self._count(manifest, depth)
+        self._below(manifest, wanted.role, depth)
+        if wanted.role.has_followers:
+            self._followers(wanted.digest, depth)
+        if len(self.defects) == before:
+            self.prover.seen.add(mark)
+
+    def _read(self, wanted: _Wanted) -> Manifest | None:
+        destination, repository = self.prover.destination, self.prover.repository
+        try:
+            manifest = destination.get_manifest(repository, wanted.reference)
+        except Corrupt as exc:
+            self._note(DefectKind.CORRUPT, wanted.digest, f"{self.name}: {exc}")
+            return None
+        except Unsupported:
+            # It may be something else by now, of a kind that we do not copy.
+            head = destination.head_manifest(repository, wanted.reference)
+            if self._compare(head.digest if head else None, wanted):
+                raise
+            return None
+        found = Digest.of(manifest.raw, wanted.digest.algorithm) if manifest else None
+        if not self._compare(found, wanted) or manifest is None:
+            return None
+        if wanted.size_bytes not in (None, len(manifest.raw)):
+            said = f"has {len(manifest.raw)} bytes, the index says {wanted.size_bytes}"
+            self._note(DefectKind.WRONG_SIZE, wanted.digest, f"{self._named(wanted)} {said}")
+        return manifest
+
+    def _compare(self, found: Digest | None, wanted: _Wanted) -> bool:
+        if found == wanted.digest:
+            return True
+        expected = f", expected {wanted.digest}" if isinstance(wanted.reference, Tag) else ""
+        if found:
+            self._note(wanted.role.wrong, wanted.digest, f"{self._named(wanted)} holds {found}{expected}")
+        else:
+            self._note(wanted.role.missing, wanted.digest, f"{self._named(wanted)} is absent{expected}")
+        return False
+
+    def _named(self, wanted: _Wanted) -> str:
+        if wanted.role is _TOP:
+            return self.name
+        return f"{self.name}: the {wanted.role.name} {wanted.reference}"
+
+    def _below(self, manifest: Manifest, role: _Role, depth: int) -> None:
+        destination, repository = self.prover.destination, self.prover.repository
+        for child in manifest.children:
+            if child.media_type in MANIFEST_TYPES or destination.head_manifest(repository, child.digest):
+                below = _CHILD if role.has_followers else _COMPANION_CHILD
+                self.prove(_Wanted(child.digest, child.digest, below, child.size_bytes), depth + 1)
+            else:
+                self._blob(child)  # an entry that is a blob, as in BuildKit's caches
+        for blob in manifest.blobs:
+            if not blob.is_foreign:
+                self._blob(blob)
+
+    def _blob(self, blob: Descriptor) -> None:
+        mark = self.prover.mark("blob", blob.digest)
+        if mark in self.prover.seen:
+            return
+        self.blobs += 1
+        defect = self.prover.defect_of(blob, self.name)
+        if defect:
+            self.defects.append(defect)
+            return
+        self.blob_bytes += blob.size_bytes
+        self.prover.seen.add(mark)
+
+    def _followers(self, subject: Digest, depth: int) -> None:
+        for tag, digest in self.prover.companions(subject):
+            self.signatures += 1
+            self.prove(_Wanted(tag, digest, _COMPANION), depth + 1)
+        referrers = self.prover.referrers(subject)
+        listed = self.prover.listed_here(subject) if referrers else frozenset()
+        for referrer in referrers:
+            if referrer.digest in listed or self.prover.is_at_source(referrer.digest):
+                self._referrer(referrer.digest, depth, is_listed=referrer.digest in listed)
+
+    def _referrer(self, referrer: Digest, depth: int, *, is_listed: bool) -> None:
+        self.signatures += 1
+        before = len(self.defects)
+        self.prove(_Wanted(referrer, referrer, _REFERRER), depth + 1)
+        if not is_listed and len(self.defects) == before:
+            said = f"{self.name}: the referrer {referrer} is there, but in no list of referrers"
+            self._note(DefectKind.UNLISTED_REFERRER, referrer, said)
+
+    def _note(self, kind: DefectKind, digest: Digest, sentence: str) -> None:
+        self.defects.append(Defect(kind, digest, sentence))
+
+    def _count(self, manifest: Manifest, depth: int) -> None:
+        self.manifests += 1
+        self.manifest_bytes += len(manifest.raw)
+        if depth > DEPTH_LIMIT:
+            raise PermanentError(f"{self.name}: manifests are nested more than {DEPTH_LIMIT} deep")
+        if self.manifests > MANIFEST_COUNT_LIMIT or self.manifest_bytes > MANIFEST_BYTES_LIMIT:
+            raise PermanentError(f"{self.name}: more than {MANIFEST_COUNT_LIMIT} manifests or 32 MiB of them")
