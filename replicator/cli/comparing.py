@@ -10,8 +10,8 @@ from replicator.cli.progress import Show, count, duration, progress, size
 from replicator.cli.watching import follow
 from replicator.drift import Difference, Kind
 from replicator.errors import ConfigError
+from replicator.ledger import REPAIR
 from replicator.resync import (
-    REPAIR,
     Change,
     LaneSum,
     Request,

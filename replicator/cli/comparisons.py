@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from replicator.cli import comparing
+from replicator.cli import comparing, verifying
 from replicator.cli.options import (
     AsJSON,
     ByDestination,
@@ -133,3 +133,49 @@ def resync(
     request = Request(scope, moment(since), prune, share(recheck, "--recheck"), everything)
     settings = Settings.load(rules=rules, data=data)
     raise typer.Exit(comparing.resync(settings, request, plan_file=plan, wait=wait, as_json=as_json))
+
+
+def verify(
+    rule: ByRule = None,
+    destination: ByDestination = None,
+    source: BySource = None,
+    repository: ByRepository = None,
+    tag: ByTag = None,
+    since: Since = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="What `resync --prune` would delete is wrong, too.")
+    ] = False,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Read every blob at the destination and hash it; moves all the bytes."),
+    ] = False,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            "--sample", metavar="SHARE", help="Look below this share of the tags that are right: 5%."
+        ),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Have everything mended that is wrong, wait, and check it again.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a report as JSON.")] = False,
+    rules: Rules = None,
+    data: Data = None,
+) -> None:
+    """Prove that destinations hold what they should: every tag, manifest, blob and signature is really there.
+
+    What is not in line is reported as `plan` does; of what is, everything below the tag is asked for, and with --deep
+    read and hashed. A line for each defect, then sums.
+
+    Exit status: 0 all is right, 2 something is not, 1 something could not be read, or not be mended.
+
+    Examples:
+      replicator verify --destination us
+      replicator verify --deep --repository 'production/**'
+      replicator verify --sample 5% --json          # every night
+      replicator verify --repair
+    """
+    scope = Scope(rule, destination, source, repository, tag)
+    options = verifying.Options(deep, share(sample, "--sample"), repair, as_json)
+    request = Request(scope, moment(since), prune)
+    raise typer.Exit(verifying.verify(Settings.load(rules=rules, data=data), request, options))

@@ -4,8 +4,6 @@ import json
 import time
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from replicator.cli.progress import count, duration, progress, size
 from replicator.ledger import Ledger
@@ -21,7 +19,7 @@ def follow(ledger: Ledger, watch: Watch, *, as_json: bool) -> int:
     Ctrl-C ends only the watching: the work goes on.
     """
     seconds = wait_for(ledger, watch)
-    (_print_json if as_json else _print_table)(watch, seconds)
+    (_print_json if as_json else _print_sums)(watch, seconds)
     for view in list(watch.halted.values())[:HALTED_SHOWN]:
         what = f"{view.repository}:{view.reference} to {view.destination} by {view.rule}"
         typer.echo(f"error: {view.state}: {what}: {view.reason}", err=True)
@@ -62,12 +60,10 @@ def _line(watch: Watch, seconds: float) -> str:
     return "; ".join(parts)
 
 
-def _print_table(watch: Watch, seconds: float) -> None:
-    table = Table("destination", "references", "outcomes", "moved", box=None)
+def _print_sums(watch: Watch, seconds: float) -> None:
     for name, arrivals in sorted(watch.destinations.items()):
         outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(arrivals.outcomes.items()))
-        table.add_row(name, f"{arrivals.asked:,}", outcomes, size(arrivals.size_bytes))
-    Console().print(table)
+        typer.echo(f"{name}: {outcomes}; {size(arrivals.size_bytes)} moved")
     typer.echo(f"{count(watch.asked, 'job')} ended within {duration(seconds)}")
 
 

@@ -3,13 +3,14 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
-from replicator.ledger.claim import REPAIR, Claim, Finish, Refusal, Submission
+from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
+from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.selection import Selection
 from replicator.ledger.survey import Capability, Copy, Survey
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
@@ -22,6 +23,7 @@ __all__ = [
     "Claim",
     "Copied",
     "Copy",
+    "Cost",
     "DeadLetter",
     "Deletion",
     "Deletions",
@@ -36,6 +38,9 @@ __all__ = [
     "Pause",
     "PauseKind",
     "Pauses",
+    "Promoted",
+    "Promotion",
+    "Promotions",
     "Refusal",
     "Selection",
     "State",

@@ -65,6 +65,15 @@ class Claim:
         return reason[:TEXT_LIMIT] in self.approved
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a job took: from which source, how many bytes were sent, in how many seconds."""
+
+    source: str
+    size_bytes: int
+    seconds: float
+
+
 class Refusal(StrEnum):
     """Why a job was not handed out."""
 

@@ -74,7 +74,6 @@ class Fleet:
         self._redis = client
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
-        self._note_pace = scripts.script("note_pace")
         self._mark_down = scripts.script("mark_down")
         self._spend_deletion = scripts.script("spend_deletion")
 
@@ -232,11 +231,6 @@ class Fleet:
         return 0.0 if is_first else PROBE_PAUSE_S
 
     # How fast copies are
-
-    def note_pace(self, source: str, destination: str, *, size_bytes: int, seconds: float) -> None:
-        """Notes how long one copy took."""
-        with answering():
-            self._note_pace(_pace(source, destination), size_bytes, seconds)
 
     def measured(self, source: str, destination: str) -> Measured:
         """What copies from one to the other took so far, the latest counting most."""

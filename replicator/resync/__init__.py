@@ -11,6 +11,7 @@ tally       sums
 sweep       a survey with its sums
 document    a plan as JSON
 enqueue     from differences, or a plan, to jobs
+verify      what should be there, proved
 watch       jobs to their end
 agenda      what schedules and new rules ask for
 errand      carrying out what somebody else asked for
@@ -18,18 +19,19 @@ errand      carrying out what somebody else asked for
 
 from replicator.resync.agenda import Errand, agenda
 from replicator.resync.document import Change, Document, LaneSum, read, written
-from replicator.resync.enqueue import REPAIR, enqueue, jobs_of, jobs_of_plan
+from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
 from replicator.resync.errand import carry_out
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tally import Tally
 from replicator.resync.tools import Tools, Trouble
+from replicator.resync.verify import Checked, Verification
 from replicator.resync.watch import Arrivals, Watch
 
 __all__ = [
-    "REPAIR",
     "Arrivals",
     "Change",
+    "Checked",
     "Document",
     "Errand",
     "LaneSum",
@@ -39,6 +41,7 @@ __all__ = [
     "Tally",
     "Tools",
     "Trouble",
+    "Verification",
     "Watch",
     "agenda",
     "carry_out",

@@ -21,8 +21,6 @@ from replicator.telemetry import new_traceparent
 BATCH = 100
 """Jobs are written down in portions, so that the first are done while later ones are still being found."""
 MOVED_NAMED = 5
-REPAIR = "repair"
-"""The action that has a job trust nothing: everything is looked for at the destination, and sent if it is missing."""
 
 T = TypeVar("T")
 

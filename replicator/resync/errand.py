@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from replicator.drift import Kind
 from replicator.errors import ConfigError
 from replicator.jobs import Job
-from replicator.ledger import SweepKind, SweepView
+from replicator.ledger import REPAIR, SweepKind, SweepView
 from replicator.resync.document import Change, read, written
-from replicator.resync.enqueue import REPAIR, enqueue, jobs_of, jobs_of_plan
+from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tools import Tools
 

@@ -1,7 +1,24 @@
--- FINISH id, token, generation, outcome, digest, detail, bytes moved -> done, again or lost.
+-- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, [promotion (JSON), previous digest] ->
+-- done, again or lost.
 -- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
--- then. lost: nothing is done.
+-- then. lost: nothing is done. A promotion that is given was carried out, and is kept.
+
+-- One more copy from that source is in the sums of its pace. They are halved at every thousandth, so that they follow a
+-- line that changes.
+local function note_pace(source, destination, size, seconds)
+  local KEPT = 1000
+  local pace = P .. 'pace:' .. source .. '|' .. destination
+  local sums = {copies = 1, size_bytes = size, seconds = seconds, square_bytes = size * size,
+    byte_seconds = size * seconds}
+  local full = (tonumber(redis.call('HGET', pace, 'copies') or '') or 0) >= KEPT
+  for name, value in pairs(sums) do
+    local sum = redis.call('HINCRBYFLOAT', pace, name, string.format('%.17g', value))
+    if full then
+      redis.call('HSET', pace, name, string.format('%.17g', tonumber(sum) / 2))
+    end
+  end
+end
 
 local id, token, generation = ARGV[1], ARGV[2], ARGV[3]
 if not holds(id, token) then
@@ -11,6 +28,10 @@ local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'rule', 'destination', 'since', 'attempts', 'trace', 'gen', 'later_since')
 local destination = field[3]
 put_down(id)
+if ARGV[10] then
+  redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[10], 'previous', ARGV[11],
+    'outcome', ARGV[4], 'finished_at', stamp(now))
+end
 if field[7] ~= generation then
   local since = field[8] or stamp(now)
   redis.call('HDEL', job, 'attempts', 'reason')
@@ -24,7 +45,10 @@ if field[7] ~= generation then
 end
 redis.call('XADD', P .. 'history', 'MAXLEN', '~', 2000, '*', 'id', id, 'key', field[1], 'outcome', ARGV[4],
   'digest', ARGV[5], 'detail', ARGV[6], 'since', field[4], 'finished_at', stamp(now), 'attempts', field[5],
-  'trace', field[6] or '', 'size_bytes', ARGV[7])
+  'trace', field[6] or '', 'size_bytes', ARGV[8])
+if ARGV[4] == 'copied' then
+  note_pace(ARGV[7], destination, tonumber(ARGV[8]), tonumber(ARGV[9]))
+end
 remove(id)
 wake_if_due(destination)
 return 'done'

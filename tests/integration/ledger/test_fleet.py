@@ -211,7 +211,9 @@ def test_what_was_spent_under_a_former_name_is_spent(ledger: Ledger) -> None:
 def test_a_deletion_is_logged_with_the_bytes_of_the_manifest(server: Server, ledger: Ledger) -> None:
     raw = b'{"schemaVersion": 2}\n\xff'
 
-    ledger.fleet.log_deletion("us", HERE, TAG, digest=DIGEST, manifest_raw=raw, media_type="application/json")
+    ledger.fleet.log_deletion(
+        "us", HERE, TAG, rule="prod", digest=DIGEST, manifest_raw=raw, media_type="application/json"
+    )
 
     ((_, fields),) = connect(server.url).xrange("replicator:deleted")
     assert fields["manifest"].encode("utf-8", "surrogateescape") == raw

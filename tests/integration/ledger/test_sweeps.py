@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from replicator.ledger import Ledger, SweepKind, SweepState
+from replicator.jobs import Outcome
+from replicator.ledger import Cost, Ledger, SweepKind, SweepState
 from tests.integration.ledger.conftest import Server
+from tests.integration.ledger.kit import claimed, job, wanted
 
 
 @pytest.fixture
@@ -111,17 +113,23 @@ def test_what_lanes_lack_is_kept(ledger: Ledger) -> None:
     assert found["prod", "us"].at > 1.7e9
 
 
+def copied(ledger: Ledger, size_bytes: int, *, seconds: float) -> None:
+    """A job from eu to us copied so much in so many seconds."""
+    ledger.submit([wanted(job())])
+    ledger.finish(claimed(ledger, job()), Outcome.COPIED, cost=Cost("eu", size_bytes, seconds))
+
+
 def test_the_pace_of_copies_is_measured(ledger: Ledger) -> None:
     assert ledger.fleet.measured("eu", "us").estimate_s(1, 1, at_once=1) is None
 
     for size_bytes in (0, 1000):
-        ledger.fleet.note_pace("eu", "us", size_bytes=size_bytes, seconds=1 + size_bytes / 1000)
+        copied(ledger, size_bytes, seconds=1 + size_bytes / 1000)
 
     assert ledger.fleet.measured("eu", "us").estimate_s(1, 500, at_once=1) == 1.5
 
 
 def test_old_paces_are_forgotten(ledger: Ledger) -> None:
     for _ in range(1001):
-        ledger.fleet.note_pace("eu", "us", size_bytes=0, seconds=1.0)
+        copied(ledger, 0, seconds=1.0)
 
     assert ledger.fleet.measured("eu", "us").copies < 600
