@@ -168,7 +168,7 @@ def _remember(ledger: Ledger, references: Iterator[Reference]) -> None:
         place = Repository(repository)
         record = Copied(RULE, "eu", place, Tag(tag), intent=image.digest)
         ledger.fleet.intend("us", place, Tag(tag), record)
-        ledger.fleet.confirm("us", place, Tag(tag), image.digest)
+        ledger.fleet.confirm("us", place, [(Tag(tag), image.digest)])
 
 
 def _print(costs: dict[str, Cost], options: argparse.Namespace) -> None:

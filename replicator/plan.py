@@ -221,6 +221,11 @@ class Plan:
     blobs: tuple[CopyBlob, ...]
     writes: tuple[Write, ...]
 
+    @property
+    def manifests(self) -> tuple[Digest, ...]:
+        """The digests of the manifests that are written."""
+        return tuple(step.manifest.digest for step in self.writes if isinstance(step, PutManifest))
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:

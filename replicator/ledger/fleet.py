@@ -74,6 +74,7 @@ class Fleet:
         self._redis = client
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
+        self._confirm = scripts.script("confirm")
         self._mark_down = scripts.script("mark_down")
         self._spend_deletion = scripts.script("spend_deletion")
 
@@ -107,11 +108,23 @@ class Fleet:
         with answering():
             self._note_copy(_copies(destination, repository), reference, json.dumps(fields))
 
-    def confirm(self, destination: str, repository: Repository, reference: Reference, digest: Digest) -> None:
-        """Notes that the destination holds `digest` there. Without a record of an intention it notes nothing."""
-        fields = json.dumps({"digest": digest, "intent": digest})
+    def confirm(
+        self,
+        destination: str,
+        repository: Repository,
+        written: Iterable[tuple[Reference, Digest]],
+        *,
+        manifests: Iterable[Digest] = (),
+    ) -> None:
+        """Notes what the destination holds under these references, and that the repository holds these manifests.
+
+        Where there is no record of an intention nothing is noted of a reference.
+        """
+        pairs = [text for pair in written for text in pair]
+        keys = [_blob(destination, digest) for digest in manifests]
+        copies = _copies(destination, repository)
         with answering():
-            self._note_copy(_copies(destination, repository), reference, fields, "existing")
+            self._confirm(copies, repository, _LOCATION_TTL_S, len(pairs) // 2, *pairs, *keys)
 
     def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
         """Forgets what we put there."""

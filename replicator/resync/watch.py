@@ -10,7 +10,7 @@ from replicator.ledger import JobView, Ledger, State
 
 HISTORY_A_LOOK = 1000
 ASKED_AT_ONCE = 50
-"""How many waiting jobs each look asks for. The history tells of those that end; this finds those that need a person."""
+"""How many waiting jobs each look asks for. The history tells of those that end, this of those that need a person."""
 
 
 @dataclass

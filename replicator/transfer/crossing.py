@@ -127,7 +127,7 @@ class Crossing:
         plan = steps(artifact, route.landing, self._ground(artifact))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
         landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
-        provenance.confirm([*landed, *followers])
+        provenance.confirm([*landed, *followers], plan.manifests)
         self.writer.moved.followers += len(followers)
         self._look_again(followers)
         if doubts:
@@ -156,7 +156,7 @@ class Crossing:
         provenance.announce_followers(followers)
         plan = follow_up(subject, missing, self._ground(*missing))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
-        provenance.confirm(followers)
+        provenance.confirm(followers, plan.manifests)
         self._look_again(followers)
         if doubts:
             for referrer in missing:

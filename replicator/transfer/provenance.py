@@ -63,11 +63,10 @@ class Provenance:
             record = replace(record, reference=reference, intent=digest)
             route.fleet.intend(route.job.destination, route.target, reference, record)
 
-    def confirm(self, written: Iterable[Follower]) -> None:
-        """Note what the destination holds from us now, of what was announced."""
+    def confirm(self, written: Iterable[Follower], manifests: Iterable[Digest] = ()) -> None:
+        """Note what the destination holds from us now, of what was announced, and the manifests that were written."""
         route = self.route
-        for reference, digest in written:
-            route.fleet.confirm(route.job.destination, route.target, reference, digest)
+        route.fleet.confirm(route.job.destination, route.target, written, manifests=manifests)
 
     def _is_strangers(self, record: Copied) -> bool:
         route = self.route

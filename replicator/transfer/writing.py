@@ -75,7 +75,6 @@ class Writer:
                 self._remember_small()
             else:
                 break
-        self._remember(*[step.manifest.digest for step in plan.writes if isinstance(step, PutManifest)])
 
     def _write(self, plan: Plan) -> None:
         for step in plan.writes:

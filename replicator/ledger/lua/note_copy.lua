@@ -1,10 +1,7 @@
--- NOTE_COPY hash, reference, fields (JSON), ["existing"] -> 1, or 0 if there was no record and one is asked for.
+-- NOTE_COPY hash, reference, fields (JSON) -> 1
 -- The record of that reference has these fields; its others are as they were.
 
 local old = redis.call('HGET', ARGV[1], ARGV[2])
-if not old and ARGV[4] == 'existing' then
-  return 0
-end
 local record = old and cjson.decode(old) or {}
 for name, value in pairs(cjson.decode(ARGV[3])) do
   record[name] = value

@@ -33,7 +33,7 @@ def test_an_intention_is_known_before_it_is_verified(ledger: Ledger) -> None:
 
 def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
     ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
-    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
 
     ledger.fleet.intend("us", HERE, TAG, copy(OTHER, origins=()))
 
@@ -45,7 +45,7 @@ def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
 def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
     ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
 
-    ledger.fleet.confirm("us", HERE, TAG, OTHER)
+    ledger.fleet.confirm("us", HERE, [(TAG, OTHER)])
 
     found = ledger.fleet.copied("us", HERE, TAG)
     assert found
@@ -53,7 +53,7 @@ def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
 
 
 def test_a_confirmation_alone_makes_nothing_ours(ledger: Ledger) -> None:
-    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
 
     assert ledger.fleet.copied("us", HERE, TAG) is None
 
@@ -96,6 +96,22 @@ def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
     assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
     assert ledger.fleet.locations("ap", [DIGEST]) == {}
     assert ledger.fleet.locations("us", []) == {}
+
+
+def test_confirmed_manifests_are_found(ledger: Ledger) -> None:
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)], manifests=[DIGEST, OTHER])
+
+    assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE, OTHER: HERE}
+
+
+def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
+    for reference in (TAG, OTHER):
+        ledger.fleet.intend("us", HERE, reference, copy(DIGEST))
+
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST), (OTHER, OTHER)])
+
+    records = ledger.fleet.copies("us", HERE)
+    assert {name: record.digest for name, record in records.items()} == {TAG: DIGEST, OTHER: OTHER}
 
 
 def test_where_blobs_are_is_forgotten_after_a_week(server: Server, ledger: Ledger) -> None:
