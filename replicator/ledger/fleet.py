@@ -67,6 +67,16 @@ class Down:
     wait_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
+    not answer and have not answered since.
+    """
+
+    paused_for_s: float
+    silent: frozenset[str]
+
+
 class Fleet:
     """Shared facts, read and written by every worker. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
 
@@ -82,9 +92,15 @@ class Fleet:
 
     def copied(self, destination: str, repository: Repository, reference: Reference) -> Copied | None:
         """What we put under that reference of the destination, if we did."""
-        with answering():
-            found = self._redis.hget(_copies(destination, repository), reference)
-        return Copied.from_json(str(found)) if found else None
+        return self.records([(destination, repository, reference)])[0]
+
+    def records(self, places: Sequence[tuple[str, Repository, Reference]]) -> list[Copied | None]:
+        """`copied` for each of several places, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for registry, repository, reference in places:
+                pipe.hget(_copies(registry, repository), reference)
+            found = pipe.execute()
+        return [Copied.from_json(str(text)) if text else None for text in found]
 
     def copies(self, destination: str, repository: Repository) -> dict[Reference, Copied]:
         """All we put into one repository of the destination."""
@@ -191,6 +207,16 @@ class Fleet:
         """Seconds that the registry's pause still lasts, 0 if there is none."""
         with answering():
             return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
+
+    def standing(self, registries: Sequence[str]) -> Standing:
+        """How these registries fare, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for name in registries:
+                pipe.pttl(_pause(name))
+                pipe.exists(_down(name))
+            found = pipe.execute()
+        noted = zip(registries, found[1::2], strict=True)
+        return Standing(max(0, *found[::2]) / 1000, frozenset(name for name, is_silent in noted if is_silent))
 
     def mark_down(self, registry: str) -> None:
         """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.

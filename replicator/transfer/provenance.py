@@ -31,8 +31,9 @@ class Provenance:
     def facts(self, wanted: Digest, found: Digest | None, *, override: bool) -> Facts:
         """All that the verdict on `wanted` rests on, where the destination holds `found`."""
         route = self.route
-        here = route.fleet.copied(route.rule.source, route.repository, route.reference)
-        there = route.fleet.copied(route.job.destination, route.target, route.landing)
+        start = (route.rule.source, route.repository, route.reference)
+        end = (route.job.destination, route.target, route.landing)
+        here, there = route.fleet.records([start, end])
         return Facts(
             wanted=wanted,
             found=found,

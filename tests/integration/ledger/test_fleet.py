@@ -104,6 +104,27 @@ def test_confirmed_manifests_are_found(ledger: Ledger) -> None:
     assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE, OTHER: HERE}
 
 
+def test_records_of_several_places_are_read_at_once(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+
+    absent, found = ledger.fleet.records([("eu", HERE, TAG), ("us", HERE, TAG)])
+
+    assert absent is None
+    assert found
+    assert found.intent == DIGEST
+
+
+def test_the_standing_of_registries_tells_pauses_and_silence(ledger: Ledger) -> None:
+    ledger.fleet.pause("us", 30)
+    ledger.fleet.mark_down("eu")
+
+    standing = ledger.fleet.standing(["eu", "us", "ap"])
+
+    assert standing.paused_for_s == pytest.approx(30, abs=1)
+    assert standing.silent == {"eu"}
+    assert ledger.fleet.standing(["ap"]).paused_for_s == 0
+
+
 def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
     for reference in (TAG, OTHER):
         ledger.fleet.intend("us", HERE, reference, copy(DIGEST))
