@@ -68,6 +68,14 @@ class Down:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A repository that was seen to hold a blob, and how long ago."""
+
+    repository: Repository
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
     not answer and have not answered since.
@@ -151,12 +159,25 @@ class Fleet:
 
     def locations(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Repository]:
         """Repositories of the destination that were seen to hold these blobs within the last week."""
+        found = self.sightings(destination, digests)
+        return {digest: sighting.repository for digest, sighting in found.items()}
+
+    def sightings(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Sighting]:
+        """`locations`, with how long ago that was."""
         wanted = list(digests)
         if not wanted:
             return {}
-        with answering():
-            found = self._redis.mget([_blob(destination, digest) for digest in wanted])
-        return {digest: Repository(str(name)) for digest, name in zip(wanted, found, strict=True) if name}
+        keys = [_blob(destination, digest) for digest in wanted]
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.mget(keys)
+            for key in keys:
+                pipe.pttl(key)
+            names, *left_ms = pipe.execute()
+        return {
+            digest: Sighting(Repository(str(name)), _LOCATION_TTL_S - int(left) / 1000)
+            for digest, name, left in zip(wanted, names, left_ms, strict=True)
+            if name and left > 0  # else it was forgotten between the two questions
+        }
 
     def remember(self, destination: str, repository: Repository, digests: Iterable[Digest]) -> None:
         """Notes that the repository holds these blobs."""

@@ -104,6 +104,8 @@ class Writer:
                     future.cancel()
 
     def _copy_blob(self, step: CopyBlob) -> Moved:
+        if step.is_there:
+            return Moved(present=1)
         route = self.route
         self.lease.check()
         with tracer.start_as_current_span("replicator.blob", attributes={"oci.digest": step.blob.digest}):
