@@ -11,11 +11,12 @@ from typing import Annotated
 import typer
 
 from replicator import __version__
-from replicator.cli import comparisons, imports, keeping, reports, roles
+from replicator.cli import comparisons, imports, keeping, promotion, reports, roles
 from replicator.cli.groups import group
 from replicator.cli.options import AsJSON, Data, Limit, Rules
 from replicator.demo import scenario
 from replicator.errors import ReplicatorError
+from replicator.rules import Signatures
 from replicator.settings import Settings
 
 app = typer.Typer(
@@ -111,6 +112,63 @@ def explain(
 ) -> None:
     """Say which rules take a reference, where it would land, and the clause that decided."""
     reports.explain(Settings.load(rules=rules), reference, as_json=as_json)
+
+
+@app.command()
+def promote(
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="SOURCE", help="REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@DIGEST."),
+    ] = None,
+    destination: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DESTINATION",
+            help="REGISTRY/REPOSITORY or REGISTRY/REPOSITORY:TAG; without: SOURCE's tag.",
+        ),
+    ] = None,
+    expect: Annotated[
+        str | None,
+        typer.Option("--expect", metavar="DIGEST", help="Refuse if SOURCE is not this digest (any more)."),
+    ] = None,
+    override: Annotated[
+        bool, typer.Option("--override/--no-override", help="Move a tag that holds something else.")
+    ] = True,
+    signatures: Annotated[
+        Signatures, typer.Option("--signatures", help="Whether signatures and referrers come along.")
+    ] = Signatures.FOLLOW,
+    by: Annotated[
+        str | None, typer.Option("--by", help="Who promotes, for the history; without: your user name.")
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show what was promoted, the latest first, and do nothing.")
+    ] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="With --history: at most so many.")] = 100,
+    rules: Rules = None,
+    data: Data = None,
+    as_json: AsJSON = False,
+) -> None:
+    """Copy one image by its digest to another repository or registry, now, without a rule.
+
+    SOURCE's tag is looked up once. What is copied is the digest that it
+    holds then, with its signatures, and DESTINATION's tag ends on that
+    digest. Blobs are mounted where the registry has them already. Both
+    registries are names from the rule files, and may be the same one:
+
+      replicator promote eu/staging/api:v1 eu/production/api
+
+    It needs the Redis of the ledger, but no worker; if this process dies,
+    a worker finishes. Exit status: 0 promoted, or so already; 1 not
+    promoted, with the reason.
+    """
+    settings = Settings.load(rules=rules, data=data)
+    if history:
+        promotion.history(settings, limit=limit, as_json=as_json)
+        return
+    order = promotion.order_of(
+        source, destination, expect=expect, override=override, signatures=signatures, by=by
+    )
+    promotion.promote(settings, order, as_json=as_json)
 
 
 @app.command()

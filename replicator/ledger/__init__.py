@@ -10,6 +10,7 @@ from replicator.ledger.fleet import Copied, Down, Fleet
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
+from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.selection import Selection
 from replicator.ledger.survey import Capability, Copy, Survey
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
@@ -37,6 +38,9 @@ __all__ = [
     "Pause",
     "PauseKind",
     "Pauses",
+    "Promoted",
+    "Promotion",
+    "Promotions",
     "Refusal",
     "Selection",
     "State",

@@ -10,6 +10,7 @@ from replicator.ledger.durability import durability_problems
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
 from replicator.ledger.pauses import Pauses
+from replicator.ledger.promotions import Promotions
 from replicator.ledger.scripts import Scripts
 from replicator.ledger.survey import Survey
 from replicator.ledger.sweeps import Sweeps
@@ -30,6 +31,7 @@ class Ledger(Work):
         self.survey = Survey(client)
         self.sweeps = Sweeps(client)
         self.view = View(client)
+        self.promotions = Promotions(client)
         self._revive = Scripts(client).script("revive")
 
     @classmethod

@@ -23,6 +23,7 @@ from replicator.jobs import Crew, Job, Outcome
 from replicator.ledger.claim import TEXT_LIMIT, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import HELD, PREFIX, SOCKET_TIMEOUT_S, answering
 from replicator.ledger.inbox import GROUP
+from replicator.ledger.promotions import Promotion
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest
 
@@ -44,6 +45,7 @@ class Work:
         scripts = Scripts(client)
         self._submit = scripts.script("submit")
         self._route = scripts.script("route")
+        self._promote = scripts.script("promote")
         self._dispatch = scripts.script("dispatch")
         self._claim = scripts.script("claim")
         self._renew = scripts.script("renew")
@@ -62,6 +64,19 @@ class Work:
         for portion in _portions(submissions):
             with answering():
                 self._submit(*_packed(portion))
+
+    def promote(
+        self, promotion: Promotion, since: float, *, delay_s: float = 0.0, is_new: bool = True
+    ) -> str:
+        """Writes a promotion and its job down; the job's id. It takes the place of one to the same reference.
+
+        With `is_new` False it does so only if there is none: that one may be a later order.
+        """
+        job = promotion.job
+        submission = Submission(job, since, delay_s=delay_s)
+        with answering():
+            self._promote(job.id, promotion.number, promotion.to_json(), int(is_new), *_packed([submission]))
+        return job.id
 
     def route(self, entry_id: str, submissions: Sequence[Submission]) -> bool:
         """Takes a notification out of the inbox and writes its jobs down, both or neither.
@@ -159,10 +174,15 @@ class Work:
         digest: Digest | None = None,
         detail: str = "",
         cost: Cost | None = None,
+        promoted: tuple[Promotion, Digest | None] | None = None,
     ) -> Finish:
         """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
         LOST, and nothing done, because the lease is.
+
+        `promoted` is a promotion that was carried out, and what its reference held before.
         """
+        kept = (promoted[0].to_json(), promoted[1] or "") if promoted else ()
+        text = detail[:TEXT_LIMIT]
         with answering():
             answer = self._finish(
                 claim.id,
@@ -170,10 +190,11 @@ class Work:
                 claim.generation,
                 outcome.value,
                 digest or "",
-                detail[:TEXT_LIMIT],
+                text,
                 cost.source if cost else "",
                 cost.size_bytes if cost else 0,
                 cost.seconds if cost else 0,
+                *kept,
             )
         return Finish(answer)
 

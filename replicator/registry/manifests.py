@@ -68,7 +68,7 @@ def digest_of(
 ) -> Digest | None:
     """The digest that `reference` holds, or None where it is absent.
 
-    A registry that can is asked only whether a tag still holds what is `known`: it answers 304 and takes it for no pull.
+    A registry that can is asked only whether a tag still holds what is `known`: it answers 304, which is no pull.
     """
     call = _call(session, "HEAD", repository, reference, doing="looking at")
     if isinstance(reference, Digest):

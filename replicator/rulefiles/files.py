@@ -23,7 +23,7 @@ from replicator.rulefiles import grammar
 from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
 from replicator.rulefiles.retention import RetentionFile
 from replicator.rulefiles.trigger import TriggerFile
-from replicator.rules import PROMOTE, Decoration, Filter, FilterType, RegistryType, Signatures
+from replicator.rules import PROMOTION, Decoration, Filter, FilterType, RegistryType, Signatures
 
 
 def _namespace(text: str) -> str:
@@ -213,12 +213,12 @@ class FilterFile(FileModel):
 
 
 def _rule_name(text: str) -> str:
-    if text == PROMOTE:
-        raise ValueError(f"{PROMOTE!r} is taken: what is promoted by command is kept under it")
+    if text == PROMOTION:
+        raise ValueError(f"{PROMOTION!r} is taken: what is promoted by command is kept under it")
     return text
 
 
-RuleName = Annotated[Name, AfterValidator(_rule_name), Field(json_schema_extra={"not": {"const": PROMOTE}})]
+RuleName = Annotated[Name, AfterValidator(_rule_name), Field(json_schema_extra={"not": {"const": PROMOTION}})]
 RuleNames = Annotated[
     Annotated[RuleName, Tag("#text")] | Annotated[list[RuleName], Tag("#list")], Discriminator(text_or_list)
 ]

@@ -8,11 +8,11 @@ from replicator.rules.matching import needs_labels, needs_manifest, takes_manife
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
 from replicator.rules.retention import Clause, Count, Kept, Retention, TagStatus, expired
-from replicator.rules.rule import PROMOTE, Destination, Rule, RuleSet, Signatures, TriggerType
+from replicator.rules.rule import PROMOTION, Destination, Rule, RuleSet, Signatures, TriggerType
 from replicator.rules.schedule import Schedule, check_cron, check_timezone, is_due
 
 __all__ = [
-    "PROMOTE",
+    "PROMOTION",
     "TLS",
     "Clause",
     "Collision",

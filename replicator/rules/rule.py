@@ -9,7 +9,7 @@ from replicator.rules.registries import Registry
 from replicator.rules.retention import Retention
 from replicator.rules.schedule import Schedule
 
-PROMOTE = "promote"
+PROMOTION = "promote"
 """No rule has this name: what was promoted by command is kept under it."""
 
 

@@ -10,6 +10,7 @@ deletion    the guards of a delete
 proof       that a destination holds what it should
 defects     what a proof says
 doubts      repair
+promote     what a person asks for without a rule
 """
 
 from replicator.transfer.attempt import Tools, bring_in_line

@@ -11,10 +11,10 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
-from replicator.events import Action
 from replicator.jobs import (
     RULE_GRACE_S,
     SILENT_DEATHS_BEFORE_PARKING,
@@ -24,14 +24,14 @@ from replicator.jobs import (
     after_failure,
     may_want,
 )
-from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Refusal, Submission
+from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Promotion, Refusal, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
-from replicator.rules import Rule, RuleSet, destination_repository
-from replicator.telemetry import BLOBS, BYTES, JOBS, PROPAGATION_SECONDS, context_from, tracer
-from replicator.transfer.converge import converge
+from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType, destination_repository
+from replicator.telemetry import JOBS, PROPAGATION_SECONDS, context_from, tracer
+from replicator.transfer.converge import converge, promote
 from replicator.transfer.lease import Lease, LeaseLost
-from replicator.transfer.reading import FRESH_DELETE_S, FRESH_PUSH_S, Hint
+from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route, place
 from replicator.transfer.writing import Moved, Writer
@@ -53,10 +53,16 @@ class Tools:
     lease_s: float
 
 
-def bring_in_line(job_id: str, tools: Tools) -> None:
-    """Try the job once, if it is there and nobody else holds it. Afterwards the ledger says what became of it."""
+def bring_in_line(job_id: str, tools: Tools, moved: Moved | None = None) -> None:
+    """Try the job once, if it is there and nobody else holds it. Afterwards the ledger says what became of it.
+
+    What is moved meanwhile is counted in `moved`, as it goes.
+    """
     job = tools.ledger.job(job_id)
     if job is None:
+        return
+    if job.rule == PROMOTION:
+        _promote(job, tools, moved or Moved())
         return
     rules = tools.rules()
     rule = rules.rule(job.rule)
@@ -77,7 +83,28 @@ def bring_in_line(job_id: str, tools: Tools) -> None:
     if not isinstance(claim, Claim):
         log.debug("doorbell refused", extra={"job": job_id, "why": claim})
         return
-    Attempt(tools, claim, rules, rule).run(target)
+    Attempt(tools, claim, rules, rule, moved=moved or Moved()).run(target)
+
+
+def _promote(job: Job, tools: Tools, moved: Moved) -> None:
+    claim = tools.ledger.claim(job.id, (place(job.destination, job.repository, job.reference),))
+    if not isinstance(claim, Claim):
+        log.debug("doorbell refused", extra={"job": job.id, "why": claim})
+        return
+    # Read after the claim: a later order for the same reference takes the place of an earlier one.
+    promotion = tools.ledger.promotions.find(job.id)
+    if promotion is None:
+        tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="nothing says what to promote")
+        return
+    rule = Rule(
+        PROMOTION,
+        promotion.source,
+        (Destination(job.destination),),
+        trigger=TriggerType.MANUAL,
+        signatures=promotion.signatures,
+        override=promotion.override,
+    )
+    Attempt(tools, claim, tools.rules(), rule, promotion, moved).run(job.repository)
 
 
 def _without_rule(tools: Tools, job_id: str) -> None:
@@ -108,6 +135,8 @@ class Attempt:
     claim: Claim
     rules: RuleSet
     rule: Rule
+    promotion: Promotion | None = None
+    moved: Moved = field(default_factory=Moved)
 
     def run(self, target: Repository) -> None:
         """Try to bring the reference in line, and tell the ledger what came of it."""
@@ -132,29 +161,36 @@ class Attempt:
                 raise
 
     def _converge(self, target: Repository, lease: Lease) -> None:
-        tools, claim, rule = self.tools, self.claim, self.rule
-        route = Route(
-            claim,
-            rule,
-            tools.client(rule.source),
-            tools.client(claim.job.destination),
-            tools.ledger.fleet,
-            repository=claim.job.repository,
-            reference=claim.job.reference,
-            target=target,
-            landing=claim.job.reference,
-        )
+        route = self._route(target)
         self._wait_for_pauses(route)
-        writer = Writer(route, lease)
-        began = time.monotonic()
+        writer = Writer(route, lease, self.moved)
+        began, before = time.monotonic(), self.moved.size_bytes
         try:
-            result = converge(route, writer, self.rules, _hint(claim))
+            if self.promotion:
+                note = partial(self.tools.ledger.promotions.note_previous, self.claim, self.promotion)
+                result = promote(route, writer, self.rules, note)
+            else:
+                result = converge(route, writer, self.rules, hint_of(self.claim))
         finally:
-            _count_moved(route, writer.moved)
-        cost = Cost(rule.source, writer.moved.size_bytes, time.monotonic() - began)
+            writer.moved.count(route.rule.source, self.claim.job.destination)
+        cost = Cost(route.rule.source, self.moved.size_bytes - before, time.monotonic() - began)
         self._ended(result, cost, wrote=writer.wrote)
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
-            route.fleet.mark_up(claim.job.destination)
+            route.fleet.mark_up(self.claim.job.destination)
+
+    def _route(self, target: Repository) -> Route:
+        tools, job, start = self.tools, self.claim.job, self.promotion
+        return Route(
+            self.claim,
+            self.rule,
+            tools.client(self.rule.source),
+            tools.client(job.destination),
+            tools.ledger.fleet,
+            repository=start.repository if start else job.repository,
+            reference=start.digest if start else job.reference,
+            target=target,
+            landing=job.reference,
+        )
 
     def _wait_for_pauses(self, route: Route) -> None:
         names = (route.rule.source, route.job.destination)
@@ -171,8 +207,14 @@ class Attempt:
             self.tools.ledger.block(self.claim, result.detail)
             self._report(result)
             return
+        is_promoted = self.promotion and result.outcome in (Outcome.COPIED, Outcome.UNCHANGED)
         finish = self.tools.ledger.finish(
-            self.claim, result.outcome, digest=result.digest, detail=result.detail, cost=cost
+            self.claim,
+            result.outcome,
+            digest=result.digest,
+            detail=result.detail,
+            promoted=(self.promotion, result.previous) if self.promotion and is_promoted else None,
+            cost=cost,
         )
         if finish is Finish.LOST:
             if wrote:
@@ -220,7 +262,11 @@ class Attempt:
 
         With the event behind it, if there was one: without, it would be a resync, which restores what was deleted.
         """
-        claim = self.claim
+        claim, ledger = self.claim, self.tools.ledger
+        if self.promotion:
+            last = ledger.promotions.latest(claim.job) or self.promotion
+            ledger.promote(last, claim.since, delay_s=delay_s, is_new=False)
+            return
         again = Submission(
             claim.job,
             since=claim.since,
@@ -232,7 +278,7 @@ class Attempt:
             is_urgent=claim.is_urgent,
         )
         repair = [replace(again, action=REPAIR)] if claim.is_repair else []
-        self.tools.ledger.submit([again, *repair])
+        ledger.submit([again, *repair])
 
     def _report(self, result: Result) -> None:
         claim, job = self.claim, self.claim.job
@@ -253,20 +299,3 @@ class Attempt:
                 "attempts": claim.attempts,
             },
         )
-
-
-def _hint(claim: Claim) -> Hint | None:
-    """What the event behind the job said, if it is so fresh that the source may lag behind it."""
-    if not claim.action or claim.hinted_at is None:
-        return None
-    action = Action(claim.action)
-    window_s = FRESH_DELETE_S if action is Action.DELETE else FRESH_PUSH_S
-    fresh_s = window_s - (claim.claimed_at - claim.hinted_at)
-    return Hint(action, claim.digest, fresh_s) if fresh_s > 0 else None
-
-
-def _count_moved(route: Route, moved: Moved) -> None:
-    destination = route.job.destination
-    BYTES.labels(route.rule.source, destination).inc(moved.size_bytes)
-    for how in ("copied", "mounted", "present"):
-        BLOBS.labels(destination, how).inc(getattr(moved, how))

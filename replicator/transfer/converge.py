@@ -4,9 +4,10 @@ The source is read again after every write. If it moved meanwhile, the pass star
 """
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
-from replicator.errors import TemporaryError, Unavailable
+from replicator.errors import PermanentError, TemporaryError, Unavailable
 from replicator.oci import Digest
 from replicator.rules import RuleSet
 from replicator.transfer.crossing import Crossing
@@ -34,6 +35,20 @@ def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) ->
         if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
             return replace(result, is_settled=reading.is_settled)
     raise TemporaryError(f"{route.start} changed {ROUNDS} times while it was being copied", retry_after=1.0)
+
+
+def promote(
+    route: Route, writer: Writer, rules: RuleSet, note: Callable[[Digest | None], Digest | None]
+) -> Result:
+    """Afterwards the destination holds the content that a person asked for, or the result says why not.
+
+    It is asked for by its digest, so that the source cannot change it meanwhile. `note` is told what was there before.
+    """
+    manifest = route.source.get_manifest(route.repository, route.reference)
+    route.fleet.mark_up(route.rule.source)
+    if manifest is None:
+        raise PermanentError(f"the source does not have {route.repository}@{route.reference} (any more)")
+    return Crossing(route, writer, rules).promote(manifest, note)
 
 
 def _source_now(route: Route) -> Digest | None:

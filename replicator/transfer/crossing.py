@@ -1,12 +1,12 @@
 """How one manifest of the source crosses over: whether it is wanted, what the destination needs, and who wrote what."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, TemporaryError
 from replicator.jobs import Job, Outcome
-from replicator.oci import Descriptor, Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.oci import Descriptor, Digest, Manifest, Repository, Tag, companion_subject, referrers_tag
 from replicator.plan import (
     Artifact,
     Facts,
@@ -78,14 +78,29 @@ class Crossing:
             return self._list(subject, [manifest.descriptor], manifest.digest)
         return self._copy(manifest, override=True)
 
+    def promote(self, manifest: Manifest, note: Callable[[Digest | None], Digest | None]) -> Result:
+        """Bring what a person asked for by its digest, where it may be called otherwise.
+
+        `note` is told what the destination holds, before that changes, and says what it held before all tries.
+        """
+        found = self._found()
+        previous = note(found)
+        result = self._bring_over(manifest, found, override=self.route.rule.override)
+        return replace(result, previous=previous)
+
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
+        return self._bring_over(manifest, self._found(), override=override)
+
+    def _bring_over(self, manifest: Manifest, found: Digest | None, *, override: bool) -> Result:
         route = self.route
         provenance = Provenance(route, self.rules)
-        facts = provenance.facts(manifest.digest, self._found(), override=override)
+        facts = provenance.facts(manifest.digest, found, override=override)
         if was_cut_short(facts):
             provenance.confirm([(route.landing, manifest.digest)])
         verdict = decide(facts)
-        doubts = Doubts.of(route) if route.claim.is_repair else None
+        # No event tells of a signature that comes after a promotion, so that promoting once more looks for it.
+        is_doubted = route.claim.is_repair or (route.is_promotion and verdict is Verdict.UNCHANGED)
+        doubts = Doubts.of(route) if is_doubted else None
         if verdict is Verdict.COPY:
             provenance.announce(manifest.digest, origins(facts))
             return self._carry(manifest, provenance, doubts=doubts, is_ours=True)
@@ -113,6 +128,7 @@ class Crossing:
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
         landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
         provenance.confirm([*landed, *followers])
+        self.writer.moved.followers += len(followers)
         self._look_again(followers)
         if doubts:
             doubts.settle(route.landing, manifest.digest)
@@ -160,8 +176,11 @@ class Crossing:
         """Ask for the jobs of those companions that moved at the source after we read them.
 
         Their references are not locked: their own jobs may have written the newer content before we wrote the older.
+        A promotion has no such jobs: it brings what there was when it ran.
         """
         job = self.route.job
+        if self.route.is_promotion:
+            return
         self.writer.lease.ask_for(
             Job(self.route.rule.name, job.destination, self.route.repository, tag)
             for tag, digest in followers
@@ -182,9 +201,17 @@ class Crossing:
         has_referrers = any(part.referrers or part.manifest.subject for part in parts)
         return Ground(
             route.target,
-            route.fleet.locations(route.job.destination, digests),
+            self._locations(digests),
             has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
         )
+
+    def _locations(self, digests: list[Digest]) -> Mapping[Digest, Repository]:
+        route = self.route
+        if route.rule.source == route.job.destination:
+            return dict.fromkeys(
+                digests, route.repository
+            )  # where we read them from: they need not move at all
+        return route.fleet.locations(route.job.destination, digests)
 
 
 def _stays(verdict: Verdict, facts: Facts) -> Result:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from replicator.oci import Digest
+from replicator.oci import Digest, Reference
 
 
 class DefectKind(StrEnum):
@@ -27,11 +27,12 @@ class DefectKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One thing that is wrong: `digest` is what should be there, `sentence` says it in full."""
+    """One thing that is wrong: `digest` is what should be there under `reference`, `sentence` says it in full."""
 
     kind: DefectKind
     digest: Digest
     sentence: str
+    reference: Reference
 
 
 @dataclass(frozen=True, slots=True)

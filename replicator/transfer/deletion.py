@@ -16,8 +16,10 @@ from collections.abc import Iterator
 
 from replicator.errors import NotYet, PermanentError, TemporaryError, Unsupported
 from replicator.jobs import Job, Outcome
-from replicator.oci import INDEX_TYPES, Digest, Manifest, Tag
+from replicator.ledger import Copied, Promotion
+from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag
 from replicator.plan import Removal, decide_removal
+from replicator.rules import PROMOTION
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
@@ -51,6 +53,9 @@ def remove(route: Route, writer: Writer) -> Result:
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
     theirs = f"the destination holds {found}, {NOT_OURS}"
+    if record and record.rule == PROMOTION and found in put_there:
+        # What a person promoted does not go with what a rule once copied there.
+        theirs, put_there = f"the destination holds {found}, which was promoted to it", ()
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
         case Removal.NOTHING:
             _forget(route, writer, put_there)
@@ -204,9 +209,24 @@ def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
     """
     destination, target = route.job.destination, route.target
     if digests and _goes_by_digest(route):
-        writer.lease.ask_for(
-            Job(record.rule, destination, record.repository, record.reference)
-            for reference, record in route.fleet.copies(destination, target).items()
-            if reference != route.landing and (record.digest in digests or record.intent in digests)
-        )
+        for reference, record in route.fleet.copies(destination, target).items():
+            gone = next((digest for digest in (record.intent, record.digest) if digest in digests), None)
+            if reference == route.landing or gone is None:
+                continue
+            if record.rule == PROMOTION:
+                writer.lease.ask_for_promotion(_once_more(route, reference, record, gone))
+            else:
+                writer.lease.ask_for([Job(record.rule, destination, record.repository, record.reference)])
     route.fleet.forget(destination, target, route.landing)
+
+
+def _once_more(route: Route, landing: Reference, record: Copied, digest: Digest) -> Promotion:
+    return Promotion(
+        source=record.source,
+        repository=record.repository,
+        digest=digest,
+        destination=route.job.destination,
+        target=route.target,
+        landing=landing,
+        by="replicator, after a delete by digest",
+    )

@@ -1,6 +1,6 @@
-"""Repair: what is done for a job that must not trust how right its destination looks.
+"""What is done for a job that must not trust how right its destination looks: a repair, or a promotion once more.
 
-Everything is asked of the destination itself, in depth; what is missing or damaged is sent anew, and then everything is
+Everything is asked of the destination itself; what is missing or damaged is sent anew, and then everything is
 proved. CNCF Distribution keeps the bytes that it has under a digest, damaged or not, when these are sent once more; it
 believes its memory that a file is there which is gone; and it answers 500 where a manifest's file is no JSON any more.
 There only a person can help, who has to be told.
@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from replicator.errors import Corrupt, NotYet, RateLimited, TemporaryError, Unavailable
-from replicator.oci import Digest, Reference
+from replicator.oci import Digest, Reference, Tag
 from replicator.plan import Plan
 from replicator.rules import Signatures
-from replicator.transfer.defects import DefectKind
+from replicator.transfer.defects import Defect, DefectKind
+from replicator.transfer.gather import signed_by_others
 from replicator.transfer.proof import Origin, Prover
 from replicator.transfer.route import Route
 
@@ -33,27 +34,27 @@ class Doubts:
 
     @classmethod
     def of(cls, route: Route) -> "Doubts":
-        """Doubts in everything that the route's destination holds, byte for byte."""
+        """Doubts in everything that the route's destination holds; those of a repair go to every byte."""
         origin = None
         if route.rule.signatures is not Signatures.IGNORE:
             origin = Origin(route.source, route.repository)
-        return cls(route, Prover(route.destination, route.target, origin, deep=True))
+        return cls(route, Prover(route.destination, route.target, origin, deep=route.claim.is_repair))
 
     def are_unfounded(self, reference: Reference, digest: Digest) -> bool:
         """Whether the destination holds `digest` under `reference`, and nothing of it is missing or damaged."""
-        with open_eyes():
-            return not self.prover.prove(reference, digest).defects
+        return not self._defects(reference, digest)
 
     def without_what_is_there(self, plan: Plan) -> Plan:
-        """The plan, with those blobs alone that are missing or damaged, to be sent anew: no mount is trusted."""
+        """The plan, with those blobs alone that are missing or damaged. A repair trusts no mount: it sends them."""
         with open_eyes():
-            blobs = [step for step in plan.blobs if not self.prover.holds(step.blob, self.route.end)]
-        return replace(plan, blobs=tuple(replace(step, mount_from=None) for step in blobs))
+            blobs = tuple(step for step in plan.blobs if self.prover.defect_of(step.blob, self.route.end))
+        if self.route.claim.is_repair:
+            blobs = tuple(replace(step, mount_from=None) for step in blobs)
+        return replace(plan, blobs=blobs)
 
     def settle(self, reference: Reference, digest: Digest) -> None:
         """Return if all is right now. Raises Corrupt if the registry keeps what is damaged, and says what to do."""
-        with open_eyes():
-            defects = self.prover.prove(reference, digest).defects
+        defects = self._defects(reference, digest)
         lasting = [defect for defect in defects if defect.kind not in _PASSING]
         if lasting:
             more = f" (and {len(lasting) - 1} more)" if len(lasting) > 1 else ""
@@ -61,6 +62,19 @@ class Doubts:
             raise Corrupt(f"sent again in vain; {_ADVICE}: {lasting[0].sentence}{more}")
         if defects:
             raise TemporaryError(f"{defects[0].sentence}, just after it was repaired")
+
+    def _defects(self, reference: Reference, digest: Digest) -> list[Defect]:
+        with open_eyes():
+            defects = self.prover.prove(reference, digest).defects
+            return [defect for defect in defects if not self._is_accepted(defect)]
+
+    def _is_accepted(self, defect: Defect) -> bool:
+        return (
+            self.route.is_promotion
+            and defect.kind is DefectKind.WRONG_SIGNATURE
+            and isinstance(defect.reference, Tag)
+            and signed_by_others(self.route, defect.reference)
+        )
 
 
 @contextmanager

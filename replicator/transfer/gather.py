@@ -67,6 +67,16 @@ def has_referrers_api(route: Route, registry: RegistryClient, subject: Digest) -
     return known
 
 
+def signed_by_others(route: Route, tag: Tag) -> bool:
+    """Whether the destination holds a companion there that we did not put there: who promotes leaves it alone.
+
+    Each stage may sign for itself, and cosign keeps all signatures of a subject under one tag.
+    """
+    head = route.destination.head_manifest(route.target, tag)
+    record = route.fleet.copied(route.job.destination, route.target, tag)
+    return head is not None and (record is None or head.digest not in (record.digest, record.intent))
+
+
 @dataclass
 class _Gathering:
     """One walk over the source. It bounds what a hostile source can make us read."""
@@ -134,6 +144,7 @@ class _Gathering:
                 manifest
                 and manifest.digest not in self.seen
                 and not self._is_there_from_us(tag, manifest.digest)
+                and not (self.route.is_promotion and signed_by_others(self.route, tag))
             ):
                 found.append((tag, self.tree(manifest, depth=depth + 1)))
         return tuple(found)

@@ -13,7 +13,7 @@ from typing import Self
 
 from replicator.errors import TemporaryError
 from replicator.jobs import Job
-from replicator.ledger import Claim, Ledger, Submission
+from replicator.ledger import Claim, Ledger, Promotion, Submission
 
 _MARGIN = 0.2
 """The share of a lease that we do not use: a write must have reached the registry before somebody else may begin."""
@@ -62,6 +62,10 @@ class Lease:
                 for job in jobs
             ]
         )
+
+    def ask_for_promotion(self, promotion: Promotion) -> None:
+        """Have content promoted once more that this job found to be in danger, unless a newer order waits."""
+        self._ledger.promote(promotion, self._claim.claimed_at, is_new=False)
 
     def _renew(self) -> None:
         while not self._stop.wait(self._lease_s / 4):

@@ -60,28 +60,28 @@ class Prover:
         size_bytes = walk.manifest_bytes + walk.blob_bytes
         return Proof(walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(walk.defects))
 
-    def holds(self, blob: Descriptor, name: str) -> bool:
-        """Whether the blob that `name` needs is there and right, as far as it was not proved already."""
-        mark = self.mark("blob", blob.digest)
-        if mark not in self.seen:
-            if self.defect_of(blob, name):
-                return False
-            self.seen.add(mark)
-        return True
-
     def defect_of(self, blob: Descriptor, name: str) -> Defect | None:
-        """What is wrong with a blob that `name` needs; None if it is there and right."""
+        """What is wrong with a blob that `name` needs; None if it is there and right, now or when it was proved."""
+        mark = self.mark("blob", blob.digest)
+        defect = None if mark in self.seen else self._defect_of(blob, name)
+        if defect is None:
+            self.seen.add(mark)
+        return defect
+
+    def _defect_of(self, blob: Descriptor, name: str) -> Defect | None:
         damage = self._reread(blob) if self.deep else None
         if self.deep and damage is None:
             return None
         size = self.destination.blob_size(self.repository, blob)
         what = f"{name}: the blob {blob.digest}"
         if size is None:
-            return Defect(DefectKind.MISSING_BLOB, blob.digest, f"{what} is absent")
+            return Defect(DefectKind.MISSING_BLOB, blob.digest, f"{what} is absent", blob.digest)
         if size != blob.size_bytes:
             said = f"{what} has {size} bytes, expected {blob.size_bytes}"
-            return Defect(DefectKind.WRONG_SIZE, blob.digest, said)
-        return Defect(DefectKind.CORRUPT, blob.digest, f"{name}: {damage}") if damage else None
+            return Defect(DefectKind.WRONG_SIZE, blob.digest, said, blob.digest)
+        if damage:
+            return Defect(DefectKind.CORRUPT, blob.digest, f"{name}: {damage}", blob.digest)
+        return None
 
     def _reread(self, blob: Descriptor) -> str | None:
         try:
@@ -102,14 +102,12 @@ class Prover:
 
     def companions(self, subject: Digest) -> Iterator[tuple[Tag, Digest]]:
         """The companion tags that the source has for `subject`, and what they hold."""
-        if self.origin is None:
-            return
-        for tag in companion_tags(subject):
-            head = tag in self._source_tags(self.origin) and self.origin.client.head_manifest(
-                self.origin.repository, tag
-            )
-            if head:
-                yield tag, head.digest
+        origin = self.origin
+        for tag in companion_tags(subject) if origin else ():
+            if origin and tag in self._source_tags(origin):
+                head = origin.client.head_manifest(origin.repository, tag)
+                if head:
+                    yield tag, head.digest
 
     def referrers(self, subject: Digest) -> list[Descriptor]:
         """What the source lists as referrers of `subject`."""
@@ -218,7 +216,7 @@ class _Walk:
         try:
             manifest = destination.get_manifest(repository, wanted.reference)
         except Corrupt as exc:
-            self._note(DefectKind.CORRUPT, wanted.digest, f"{self.name}: {exc}")
+            self._note(DefectKind.CORRUPT, wanted, f"{self.name}: {exc}")
             return None
         except Unsupported:
             # It may be something else by now, of a kind that we do not copy.
@@ -231,7 +229,7 @@ class _Walk:
             return None
         if wanted.size_bytes not in (None, len(manifest.raw)):
             said = f"has {len(manifest.raw)} bytes, the index says {wanted.size_bytes}"
-            self._note(DefectKind.WRONG_SIZE, wanted.digest, f"{self._named(wanted)} {said}")
+            self._note(DefectKind.WRONG_SIZE, wanted, f"{self._named(wanted)} {said}")
         return manifest
 
     def _compare(self, found: Digest | None, wanted: _Wanted) -> bool:
@@ -239,9 +237,9 @@ class _Walk:
             return True
         expected = f", expected {wanted.digest}" if isinstance(wanted.reference, Tag) else ""
         if found:
-            self._note(wanted.role.wrong, wanted.digest, f"{self._named(wanted)} holds {found}{expected}")
+            self._note(wanted.role.wrong, wanted, f"{self._named(wanted)} holds {found}{expected}")
         else:
-            self._note(wanted.role.missing, wanted.digest, f"{self._named(wanted)} is absent{expected}")
+            self._note(wanted.role.missing, wanted, f"{self._named(wanted)} is absent{expected}")
         return False
 
     def _named(self, wanted: _Wanted) -> str:
@@ -262,16 +260,14 @@ class _Walk:
                 self._blob(blob)
 
     def _blob(self, blob: Descriptor) -> None:
-        mark = self.prover.mark("blob", blob.digest)
-        if mark in self.prover.seen:
+        if self.prover.mark("blob", blob.digest) in self.prover.seen:
             return
         self.blobs += 1
         defect = self.prover.defect_of(blob, self.name)
         if defect:
             self.defects.append(defect)
-            return
-        self.blob_bytes += blob.size_bytes
-        self.prover.seen.add(mark)
+        else:
+            self.blob_bytes += blob.size_bytes
 
     def _followers(self, subject: Digest, depth: int) -> None:
         for tag, digest in self.prover.companions(subject):
@@ -286,13 +282,14 @@ class _Walk:
     def _referrer(self, referrer: Digest, depth: int, *, is_listed: bool) -> None:
         self.signatures += 1
         before = len(self.defects)
-        self.prove(_Wanted(referrer, referrer, _REFERRER), depth + 1)
+        wanted = _Wanted(referrer, referrer, _REFERRER)
+        self.prove(wanted, depth + 1)
         if not is_listed and len(self.defects) == before:
             said = f"{self.name}: the referrer {referrer} is there, but in no list of referrers"
-            self._note(DefectKind.UNLISTED_REFERRER, referrer, said)
+            self._note(DefectKind.UNLISTED_REFERRER, wanted, said)
 
-    def _note(self, kind: DefectKind, digest: Digest, sentence: str) -> None:
-        self.defects.append(Defect(kind, digest, sentence))
+    def _note(self, kind: DefectKind, wanted: _Wanted, sentence: str) -> None:
+        self.defects.append(Defect(kind, wanted.digest, sentence, wanted.reference))
 
     def _count(self, manifest: Manifest, depth: int) -> None:
         self.manifests += 1

@@ -44,7 +44,8 @@ class Provenance:
             there=_written(there),
             is_resync=route.claim.action is None,
             is_answered=is_answered(self.rules, route.job.destination, route.target, route.landing),
-            is_strangers=there is not None and self._is_strangers(there),
+            # Who promotes moves the tag, whoever wrote it: that is what a promotion is.
+            is_strangers=there is not None and not route.is_promotion and self._is_strangers(there),
         )
 
     def announce(self, digest: Digest, origins: tuple[str, ...]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from replicator.errors import NotYet, TemporaryError, Unavailable
 from replicator.events import Action
+from replicator.ledger import Claim
 from replicator.oci import Digest, Manifest
 from replicator.transfer.lease import Lease
 from replicator.transfer.route import Route
@@ -44,6 +45,16 @@ class Reading:
 
     manifest: Manifest | None
     is_settled: bool = True
+
+
+def hint_of(claim: Claim) -> Hint | None:
+    """What the event behind the job said, if it is so fresh that the source may lag behind it."""
+    if not claim.action or claim.hinted_at is None:
+        return None
+    action = Action(claim.action)
+    window_s = FRESH_DELETE_S if action is Action.DELETE else FRESH_PUSH_S
+    fresh_s = window_s - (claim.claimed_at - claim.hinted_at)
+    return Hint(action, claim.digest, fresh_s) if fresh_s > 0 else None
 
 
 def read_source(route: Route, lease: Lease, hint: Hint | None) -> Reading:

@@ -6,7 +6,7 @@ from replicator.jobs import Job
 from replicator.ledger import Claim, Fleet
 from replicator.oci import Reference, Repository
 from replicator.registry import RegistryClient
-from replicator.rules import Rule
+from replicator.rules import PROMOTION, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Route:
     def job(self) -> Job:
         """What is to be brought in line."""
         return self.claim.job
+
+    @property
+    def is_promotion(self) -> bool:
+        """Whether a person asked for this very content, and no rule."""
+        return self.job.rule == PROMOTION
 
     @property
     def start(self) -> str:

@@ -9,7 +9,7 @@ from replicator.errors import MissingContent, PermanentError, TemporaryError
 from replicator.oci import Descriptor, Digest
 from replicator.plan import CopyBlob, ListReferrers, Plan, PutManifest, merged_list
 from replicator.registry import Upload
-from replicator.telemetry import tracer
+from replicator.telemetry import BLOBS, BYTES, tracer
 from replicator.transfer.lease import Lease
 from replicator.transfer.route import Route
 
@@ -19,12 +19,13 @@ REFERRERS_TRIES = 4
 
 @dataclass
 class Moved:
-    """What a job moved, for the metrics."""
+    """What a job moved: blobs, their bytes, and the signatures and referrers that came along."""
 
     size_bytes: int = 0
     copied: int = 0
     mounted: int = 0
     present: int = 0
+    followers: int = 0
 
     def add(self, other: "Moved") -> None:
         """Count `other` in."""
@@ -32,6 +33,13 @@ class Moved:
         self.copied += other.copied
         self.mounted += other.mounted
         self.present += other.present
+        self.followers += other.followers
+
+    def count(self, source: str, destination: str) -> None:
+        """Tell the metrics."""
+        BYTES.labels(source, destination).inc(self.size_bytes)
+        for how in ("copied", "mounted", "present"):
+            BLOBS.labels(destination, how).inc(getattr(self, how))
 
 
 @dataclass

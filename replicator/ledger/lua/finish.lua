@@ -1,7 +1,8 @@
--- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds -> done, again or lost.
+-- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, [promotion (JSON), previous digest] ->
+-- done, again or lost.
 -- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
--- then. lost: nothing is done.
+-- then. lost: nothing is done. A promotion that is given was carried out, and is kept.
 
 -- One more copy from that source is in the sums of its pace. They are halved at every thousandth, so that they follow a
 -- line that changes.
@@ -27,6 +28,10 @@ local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'rule', 'destination', 'since', 'attempts', 'trace', 'gen', 'later_since')
 local destination = field[3]
 put_down(id)
+if ARGV[10] then
+  redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[10], 'previous', ARGV[11],
+    'outcome', ARGV[4], 'finished_at', stamp(now))
+end
 if field[7] ~= generation then
   local since = field[8] or stamp(now)
   redis.call('HDEL', job, 'attempts', 'reason')

@@ -114,7 +114,7 @@ local function remove(id)
   end
   redis.call('ZREM', queue_of(id, field[2]), id)
   redis.call('ZREM', P .. 'inflight:' .. field[2], id)
-  redis.call('DEL', job)
+  redis.call('DEL', job, P .. 'promotion:' .. id)
 end
 
 -- A parked or blocked job becomes pending, with all its attempts before it.

@@ -10,7 +10,7 @@ import pytest
 from replicator.demo.features import Features
 from replicator.ledger import Ledger, State
 from replicator.rules import Filter, FilterType, Rule, Signatures
-from replicator.transfer import attempt, bring_in_line, reading
+from replicator.transfer import bring_in_line, reading
 from tests.fakes.images import Image, image, is_whole, multi_arch
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import API, World, a_rule, once
@@ -361,7 +361,6 @@ def test_a_tag_that_shows_long_after_its_event_is_looked_for_once_more(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "FRESH_PUSH_S", 0.05)
-    monkeypatch.setattr(attempt, "FRESH_PUSH_S", 0.05)
     world.tell(world.job())
     first = world.shown(world.work(world.job()))
     world.push("eu", "v1", OLD)
