@@ -57,6 +57,9 @@ def _line(watch: Watch, seconds: float) -> str:
             f"{name}: {arrivals.ended:,} of {count(arrivals.asked, 'reference')},"
             f" {size(arrivals.size_bytes)} at {size(rate)}/s{left}"
         )
+    if view := watch.held_up:
+        why = "it is paused" if view.is_paused else view.reason
+        parts.append(f"{view.destination}/{view.repository}:{view.reference} waits: {why}")
     return "; ".join(parts)
 
 

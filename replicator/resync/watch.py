@@ -35,6 +35,8 @@ class Watch:
         self.destinations: dict[str, Arrivals] = {}
         self.halted: dict[str, JobView] = {}
         """Jobs that need a person, by their ids."""
+        self.held_up: JobView | None = None
+        """One of those that wait for another try, or for the end of a pause, if there is one."""
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Watch these as well."""
@@ -62,6 +64,8 @@ class Watch:
             if len(ended) < HISTORY_A_LOOK:
                 break
         open_jobs = self._ledger.view.open_jobs(list(self._waiting)[:ASKED_AT_ONCE])
+        waits = (view for view in open_jobs.values() if view.state is State.PENDING)
+        self.held_up = next((view for view in waits if view.reason or view.is_paused), None)
         for job_id in list(self._waiting)[:ASKED_AT_ONCE]:
             found = open_jobs.get(job_id)
             if found is None:
