@@ -115,8 +115,22 @@ class Fleet:
 
     def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
         """Forgets what we put there."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hdel(_copies(destination, repository), reference)
+            pipe.zrem(_untagged(destination, repository), reference)
+            pipe.execute()
+
+    def note_untagged(self, destination: str, repository: Repository, digest: Digest) -> None:
+        """Notes that a manifest of ours lost its tag just now."""
         with answering():
-            self._redis.hdel(_copies(destination, repository), reference)
+            seconds, micros = self._redis.time()
+            self._redis.zadd(_untagged(destination, repository), {digest: seconds + micros / 1e6})
+
+    def untagged(self, destination: str, repository: Repository) -> dict[Digest, float]:
+        """Manifests that we put there under a tag which holds something else now, or is gone, and since when."""
+        with answering():
+            found: Any = self._redis.zrange(_untagged(destination, repository), 0, -1, withscores=True)
+        return {Digest(str(name)): float(at) for name, at in found}
 
     # Where blobs are
 
@@ -265,12 +279,12 @@ class Fleet:
         repository: Repository,
         reference: Reference,
         *,
-        rule: str,
         digest: Digest,
         manifest_raw: bytes,
         media_type: str,
+        rule: str = "",
     ) -> None:
-        """Keeps what `rule` is about to delete, so that it can be put back while its blobs live."""
+        """Keeps what is about to be deleted, by which rule if it is one, to be put back while its blobs live."""
         entry = {
             "rule": rule,
             "destination": destination,
@@ -286,6 +300,10 @@ class Fleet:
 
 def _copies(destination: str, repository: Repository) -> str:
     return f"{PREFIX}copied:{destination}|{repository}"
+
+
+def _untagged(destination: str, repository: Repository) -> str:
+    return f"{PREFIX}untagged:{destination}|{repository}"
 
 
 def _blob(destination: str, digest: Digest) -> str:

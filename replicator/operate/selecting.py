@@ -1,7 +1,7 @@
 """From what a person typed to the jobs and dead letters that are meant. What is mistyped is an error, never nothing."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.errors import ConfigError
 from replicator.ledger import DeadLetter, Deletion, JobView, Selection, State
@@ -41,11 +41,14 @@ def failures(desk: Desk, filters: Filters) -> Iterator[JobView]:
 
 
 def letters(desk: Desk, filters: Filters) -> Iterator[DeadLetter]:
-    """The dead letters that are meant. They belong to a source, and to no rule, destination or repository."""
+    """The dead letters that are meant, without their bodies: many may be too much for our memory.
+
+    They belong to a source, and to no rule, destination or repository.
+    """
     if filters.state not in (None, DEAD) or filters.rule or filters.destination or filters.repository:
         return iter(())
     found = desk.ledger.view.each_dead_letter()
-    return (letter for letter in found if filters.source in (None, letter.registry))
+    return (replace(letter, body=b"") for letter in found if filters.source in (None, letter.registry))
 
 
 def find(desk: Desk, prefix: str, *, with_letters: bool = False) -> JobView | DeadLetter:

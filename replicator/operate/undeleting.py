@@ -36,7 +36,9 @@ def undelete(desk: Desk, deletion: Deletion, *, force: bool = False) -> Undelete
     if head and head.digest == deletion.digest:
         return Undeleted(deletion, ())
     if head and not force:
-        raise PermanentError(f"{_place(deletion)} holds {head.digest} now: only --force writes over it")
+        raise PermanentError(
+            f"{_place(deletion)} holds {head.digest} now, which is written over only by force"
+        )
     manifests = list(_whole(desk, client, deletion, _DEPTH))
     desk.ledger.fleet.forget(deletion.destination, deletion.repository, deletion.reference)
     for manifest in manifests[:-1]:

@@ -37,6 +37,14 @@ class Order:
     by: str = ""
 
 
+def digest_expected(text: str | None) -> Digest | None:
+    """The digest that `--expect` names. Raises ConfigError if it is none."""
+    try:
+        return Digest(text) if text else None
+    except ValueError as exc:
+        raise ConfigError(f"--expect: {exc}") from exc
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     registry: str
