@@ -14,7 +14,7 @@ def do(world: World, line: str, *, status: int = 0, **ids: str) -> Done:
 
     `line` is what stands behind `$ replicator ` there, up to a redirection or a comment. It has to end with `status`.
     """
-    #assert f"$ replicator {line}" in PAGE.read_text(), f"the runbook does not say: {line}"
+    # assert f"$ replicator {line}" in PAGE.read_text(), f"the runbook does not say: {line}"
     words = [ids.get(word, word) for word in shlex.split(line)]
     done = world.replicator.command(*words)
     # Shown if the test fails, and with `pytest -s`: this is what the page quotes.

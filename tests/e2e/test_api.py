@@ -17,7 +17,9 @@ def asked(world: World, path: str, **wish: object) -> str:
 
 
 def ended(world: World, sweep_id: str) -> dict[str, Any]:
-    wait_until(lambda: world.replicator.api(f"sweeps/{sweep_id}")["ended_at"], 30, what="the comparison ended")
+    wait_until(
+        lambda: world.replicator.api(f"sweeps/{sweep_id}")["ended_at"], 30, what="the comparison ended"
+    )
     found: dict[str, Any] = world.replicator.api(f"sweeps/{sweep_id}")
     return found
 
