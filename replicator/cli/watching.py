@@ -67,7 +67,8 @@ def _print_sums(watch: Watch, seconds: float) -> None:
     for name, arrivals in sorted(watch.destinations.items()):
         outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(arrivals.outcomes.items()))
         typer.echo(f"{name}: {outcomes}; {size(arrivals.size_bytes)} moved")
-    typer.echo(f"{count(watch.asked, 'job')} ended within {duration(seconds)}")
+    ended = f"{count(watch.asked, 'job')} ended within {duration(seconds)}"
+    typer.echo(ended if watch.asked else "nothing to do: no job was submitted")
 
 
 def _print_json(watch: Watch, seconds: float) -> None:
