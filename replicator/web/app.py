@@ -3,6 +3,8 @@
 /webhooks/ is served by the receiver itself, before FastAPI: see `replicator.web.receiver`.
 """
 
+import functools
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -19,7 +21,7 @@ from replicator.web.front import Front
 from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
 from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
-from replicator.web.sweeping import asking_routes, sweep_routes
+from replicator.web.sweeping import asking_routes, make_up_for, sweep_routes
 
 
 def create_app(
@@ -36,6 +38,7 @@ def create_app(
         # Spans and instruments are ours alone: FastAPI's would carry URLs, errors and client addresses.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    missed = functools.partial(make_up_for, desk=desk)
     app.include_router(health_routes(rules=rules, ledger=desk.ledger))
     app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=desk.ledger)))
     app.include_router(api_routes(rules=rules, desk=desk, tokens=tokens))
@@ -48,7 +51,7 @@ def create_app(
     app.add_exception_handler(PermanentError, _refused)
     app.add_exception_handler(TemporaryError, _temporary)
     app.add_exception_handler(Exception, _bug)
-    return Front(_Switch(Receiver(rules, record, bounds or Bounds()), app))
+    return Front(_Switch(Receiver(rules, record, missed, bounds or Bounds()), app))
 
 
 class _Switch:

@@ -136,6 +136,17 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
     return routes
 
 
+def make_up_for(registry: str, desk: Desk) -> None:
+    """Have all that is copied from the registry compared: a notification of it was lost. At most once a minute."""
+    rules, sweeps = desk.rules(), desk.ledger.sweeps
+    if any(rule.source == registry for rule, _ in rules.lanes):
+        minute = desk.ledger.view.now() // 60
+        request = Request(Scope(source=registry)).json
+        sweeps.ask(
+            SweepKind.RESYNC, request, by="a notification too large", mark=(f"lost|{registry}", minute)
+        )
+
+
 def _ask(desk: Desk, kind: SweepKind, request: Request) -> Asked:
     with audited(f"ask for a {kind}", request=request.json):
         if request.plan is None:

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from replicator.ledger import SweepKind
+from replicator.resync import Request, Scope
 from replicator.telemetry import JSONFormatter, is_traceparent, new_traceparent, render_metrics
 from replicator.web.receiver import Bounds
-from tests.fakes.web import OLD_SECRET, SECRET, MemoryInbox, Site, bearer
+from tests.fakes.web import OLD_SECRET, SECRET, MemoryInbox, Site, ToldLedger, bearer
 
 
 @pytest.fixture
@@ -99,6 +101,24 @@ def test_identity_is_no_encoding(site: Site) -> None:
     headers = {**bearer(SECRET), "Content-Encoding": "identity"}
 
     assert site.post("/webhooks/eu", headers=headers).status_code == 202
+
+
+def test_a_notification_too_large_has_its_registry_compared_once_a_minute() -> None:
+    site = Site(bounds=Bounds(size_bytes=100))
+
+    for _ in range(3):
+        site.post("/webhooks/eu", body=b"x" * 101)
+    site.post("/webhooks/open", body=b"x" * 101)
+
+    ((kind, request),) = site.ledger.sweeps.asked
+    assert kind is SweepKind.RESYNC
+    assert Request.from_json(request).scope == Scope(source="eu")
+
+
+def test_a_lost_ledger_keeps_no_sender_from_its_answer() -> None:
+    site = Site(bounds=Bounds(size_bytes=100), ledger=ToldLedger(away=True))
+
+    assert site.post("/webhooks/eu", body=b"x" * 101).status_code == 413
 
 
 def test_a_body_at_the_limit_is_taken_and_one_beyond_it_is_not() -> None:
