@@ -39,7 +39,7 @@ class _Sums:
         self.numbers["defects"] += len(checked.defects)
         if proof := checked.proof:
             self.numbers.update(
-                proved=1,
+                proved=not checked.defects,
                 manifests=proof.manifests,
                 blobs=proof.blobs,
                 bytes=proof.size_bytes,

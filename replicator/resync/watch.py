@@ -37,6 +37,8 @@ class Watch:
         self.destinations: dict[str, Arrivals] = {}
         self.halted: dict[str, JobView] = {}
         """Jobs that need a person, by their ids."""
+        self.held_up: JobView | None = None
+        """One of those that wait for another try, or for the end of a pause, if there is one."""
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Watch these as well."""
@@ -65,6 +67,8 @@ class Watch:
                 break
         asked = list(islice(self._waiting, ASKED_AT_ONCE))
         open_jobs = self._ledger.view.open_jobs(asked)
+        waits = (view for view in open_jobs.values() if view.state is State.PENDING)
+        self.held_up = next((view for view in waits if view.reason or view.is_paused), None)
         for job_id in asked:
             found = open_jobs.get(job_id)
             if found is None:

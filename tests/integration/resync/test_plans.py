@@ -6,7 +6,7 @@ import pytest
 
 from replicator.drift import Kind
 from replicator.errors import ConfigError
-from replicator.ledger import SweepKind, SweepState
+from replicator.ledger import PauseKind, SweepKind, SweepState
 from replicator.oci import Tag
 from replicator.resync import Change, Request, Scope, Watch, carry_out, enqueue, jobs_of_plan
 from replicator.resync.watch import ASKED_AT_ONCE
@@ -186,3 +186,18 @@ def test_a_watch_finds_one_dropped_among_many_within_a_few_looks(make_world: Mak
         watch.look()
 
     assert watch.destinations["us"].outcomes == {"dropped": 1}
+
+
+def test_a_watch_knows_what_holds_a_job_up(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    watch = Watch(world.ledger)
+    for portion in enqueue([world.job()], world.ledger):
+        watch.add(portion)
+    watch.look()
+    assert watch.held_up is None
+
+    world.ledger.pauses.pause(PauseKind.DESTINATION, "us")
+    watch.look()
+
+    assert watch.held_up
+    assert watch.held_up.is_paused

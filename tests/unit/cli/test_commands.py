@@ -38,7 +38,7 @@ def test_check_accepts_sound_rules(rules: Path) -> None:
     result = run("check", str(rules))
 
     assert result.exit_code == 0
-    assert result.stdout.strip().endswith("1 rules, 2 registries: ok")
+    assert result.stdout.strip().endswith("1 rule, 2 registries: ok")
 
 
 def test_check_prints_every_mistake_with_its_place(rules: Path) -> None:
