@@ -245,7 +245,7 @@ def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
                 writer.lease.ask_for([Job(record.rule, destination, record.repository, record.reference)])
     elif isinstance(route.landing, Tag):
         for digest in digests:
-            route.fleet.note_untagged(destination, target, digest)
+            route.fleet.note_untagged(destination, target, digest, route.rule.name)
     route.fleet.forget(destination, target, route.landing)
 
 
