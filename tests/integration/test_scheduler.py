@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from replicator import operate
 from replicator.jobs import Job
 from replicator.ledger import PauseKind, Submission
 from replicator.oci import Repository, Tag
@@ -19,7 +20,7 @@ from workers.loops import run_scheduler
 @pytest.fixture
 def runtime(redis_server: RedisServer, tmp_path: Path) -> Iterator[Runtime]:
     """Of a scheduler whose rules have the destinations `us` and `ap`."""
-    rules = write(tmp_path / "rules", {"r.yaml": rule(destinations="[us, ap]")})
+    rules = write(tmp_path / "rules", {"r.yaml": rule(destinations="[us, ap]", was="former")})
     made = Runtime(Settings.load(redis_url=redis_server.url, rules=rules, data=tmp_path / "data"))
     stop = threading.Event()
     thread = threading.Thread(target=run_scheduler, args=(made, stop))
@@ -94,5 +95,22 @@ def test_nobody_is_rung_for_a_paused_rule_until_it_is_resumed(
     with redis_server.client() as redis:
         wait_until(lambda: redis.zscore("replicator:due:us", job.id) == 1e11, 5)
         assert redis.llen("dst.us") == 0
-        runtime.ledger.pauses.resume(PauseKind.RULE, "r")
+        operate.resume(runtime.desk, PauseKind.RULE, "r")
         wait_until(lambda: redis.llen("dst.us"), 5)
+
+
+def test_a_rule_that_was_renamed_while_it_was_paused_is_paused(
+    runtime: Runtime, redis_server: RedisServer
+) -> None:
+    runtime.ledger.heartbeat("one", 4)
+    runtime.ledger.pauses.pause(PauseKind.RULE, "former", "disk")
+    wait_until(lambda: len(runtime.ledger.pauses.all()) == 2, 5)
+    job = Job("r", "us", Repository("team/api"), Tag("v1"))
+    runtime.ledger.submit([Submission(job, since=100.0)])
+
+    with redis_server.client() as redis:
+        wait_until(lambda: redis.zscore("replicator:due:us", job.id) == 1e11, 5)
+        assert redis.llen("dst.us") == 0
+        operate.resume(runtime.desk, PauseKind.RULE, "former")
+        wait_until(lambda: redis.llen("dst.us"), 5)
+    assert runtime.ledger.pauses.all() == []
