@@ -8,13 +8,14 @@ import pytest
 
 from replicator import operate
 from replicator.jobs import Job
-from replicator.ledger import PauseKind, Submission
+from replicator.ledger import PauseKind, Submission, SweepState
 from replicator.oci import Repository, Tag
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from tests.integration.processes import RedisServer, wait_until
 from tests.unit.rulefiles.kit import rule, write
 from workers.loops import run_scheduler
+from workers.sweeps import ask_for_due, run
 
 
 @pytest.fixture
@@ -114,3 +115,28 @@ def test_a_rule_that_was_renamed_while_it_was_paused_is_paused(
         operate.resume(runtime.desk, PauseKind.RULE, "former")
         wait_until(lambda: redis.llen("dst.us"), 5)
     assert runtime.ledger.pauses.all() == []
+
+
+def test_a_backfill_that_could_not_read_everything_is_made_again(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    rules = write(tmp_path / "rules", {"r.yaml": rule(backfill="true").replace("https", "http")})
+    for name in ("eu", "us", "ap"):
+        text = (rules / "r.yaml").read_text().replace(f"{name}.example.com", "127.0.0.1:1")
+        (rules / "r.yaml").write_text(text)
+    settings = Settings.load(redis_url=redis_server.url, rules=rules, data=tmp_path / "data")
+    runtime = Runtime(settings)
+    sweeps = runtime.ledger.sweeps
+    ask_for_due(runtime)
+    taken = sweeps.take()
+    assert taken
+
+    run(settings, taken.id)
+
+    view = sweeps.view(taken.id)
+    assert view
+    assert (view.state, view.postponed) == (SweepState.WAITING, 1)
+    assert "eu" in (view.error or "")
+    ask_for_due(runtime)
+    assert [waiting.id for waiting in sweeps.open()] == [taken.id]
+    runtime.close()
