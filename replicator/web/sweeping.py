@@ -25,7 +25,9 @@ class Comparison(BaseModel):
     repository: str | None = None
     tag: str | None = None
     since: float | None = Field(
-        default=None, description="leave out images made before, seconds since the epoch"
+        default=None,
+        allow_inf_nan=False,
+        description="leave out images made before, seconds since the epoch",
     )
     prune: bool = Field(
         default=False, description="what only a destination has is to go, under the delete guards"

@@ -1,6 +1,7 @@
 """Comparisons through the API: what is asked for, who may, and what is told of them."""
 
 import json
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -67,7 +68,9 @@ def test_a_plan_is_carried_out_alone(site: Site) -> None:
     assert [request.plan for _, request in wanted(site)] == ["plan"]
 
 
-@pytest.mark.parametrize("body", [{"rule": "nobody"}, {"repository": "["}, {"recheck": 2}, {"unknown": 1}])
+@pytest.mark.parametrize(
+    "body", [{"rule": "nobody"}, {"repository": "["}, {"recheck": 2}, {"since": math.nan}, {"unknown": 1}]
+)
 @pytest.mark.parametrize("path", PATHS)
 def test_a_wish_that_makes_no_sense_is_refused_at_once(site: Site, path: str, body: object) -> None:
     status, answer = post(site, path, body)
