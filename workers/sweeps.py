@@ -5,6 +5,7 @@ A comparison of a hundred thousand references would hold up router and dispatche
 
 import logging
 import multiprocessing
+import os
 import threading
 from collections.abc import Callable
 
@@ -71,6 +72,7 @@ def ask_for_due(runtime: Runtime) -> None:
 def run(settings: Settings, sweep_id: str) -> None:
     """Make the comparison, in a process of its own, and note what came of it."""
     setup_logging(settings.log_level, settings.log_format)
+    _end_with_parent()
     runtime = Runtime(settings, keeps_rules=True)
     sweeps = runtime.ledger.sweeps
     view = sweeps.view(sweep_id)
@@ -85,6 +87,19 @@ def run(settings: Settings, sweep_id: str) -> None:
         _settle(sweeps, view, result)
     finally:
         runtime.close()
+
+
+def _end_with_parent() -> None:
+    """A scheduler that is killed takes its comparison along: another makes it again, and two would make it twice."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, name="parent", daemon=True).start()
 
 
 def _settle(sweeps: Sweeps, view: SweepView, result: str) -> None:

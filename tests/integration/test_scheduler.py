@@ -1,5 +1,9 @@
 """The scheduler's loops, on a real Redis."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +144,27 @@ def test_a_backfill_that_could_not_read_everything_is_made_again(
     ask_for_due(runtime)
     assert [waiting.id for waiting in sweeps.open()] == [taken.id]
     runtime.close()
+
+
+def test_a_comparison_ends_with_the_scheduler_that_is_killed(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        text = rule(backfill="true").replace("https://eu.example.com", address)
+        rules = write(tmp_path / "rules", {"r.yaml": text})
+        environment = {
+            **os.environ,
+            "REPLICATOR_REDIS_URL": redis_server.url,
+            "REPLICATOR_RULES": str(rules),
+            "REPLICATOR_DATA": str(tmp_path / "data"),
+        }
+        with subprocess.Popen([sys.executable, "-m", "workers", "scheduler"], env=environment) as scheduler:
+            silent.settimeout(20)
+            connection, _ = silent.accept()
+            scheduler.kill()
+
+            connection.settimeout(10)
+            while connection.recv(65536):
+                pass
+            connection.close()
