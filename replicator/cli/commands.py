@@ -66,9 +66,17 @@ def demo(
         list[str] | None,
         typer.Option("--registry", help="A real registry's URL: the source first, then each destination."),
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep all of it running until Ctrl-C, to practise a bad day."),
+    ] = False,
 ) -> None:
-    """Watch a signed image for two platforms arrive in two other regions, on this machine alone."""
-    scenario.run(registry or [])
+    """Watch a signed image for two platforms arrive in two other regions, on this machine alone.
+
+    With --keep it says how another terminal gets at it, and Enter has a region
+    lose all that it holds: what the commands for that are, you can try out.
+    """
+    scenario.run(registry or [], keep=keep)
 
 
 @app.command()
