@@ -14,10 +14,6 @@ It needs `docker-registry` and `skopeo`, ends by itself within ten minutes, and 
 import argparse
 import contextlib
 import gzip
-import os
-import platform
-import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -27,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from replicator import __version__
+from benchmarks.rig import Up, machine, need
 from tests.fakes import images
 from tests.fakes.images import Image
 from tests.fakes.raw import RawClient
@@ -131,9 +127,7 @@ class Bench:
 def main() -> None:
     """Measure, and print a table."""
     options = _options()
-    absent = [name for name in ("docker-registry", "skopeo") if shutil.which(name) is None]
-    if absent:
-        sys.exit(f"this needs {' and '.join(absent)} (on Debian: apt-get install {' '.join(absent)})")
+    need("docker-registry", "skopeo")
     with contextlib.ExitStack() as stack:
         bench = _start(stack)
         found: dict[str, list[float]] = {"replicator up": [], "skopeo copy": []}
@@ -164,40 +158,12 @@ def _start(stack: contextlib.ExitStack) -> Bench:
     rules.mkdir()
     text = RULES.format(source=source.url, destination=destination.url, secret=WEBHOOK_SECRET)
     (rules / "rules.yaml").write_text(text)
-    stack.enter_context(_up(directory, rules, port))
+    stack.enter_context(Up(directory, rules, port))
     return Bench(source, quiet, destination, time.monotonic() + RUN_LIMIT_S)
 
 
-@contextlib.contextmanager
-def _up(directory: Path, rules: Path, port: int) -> Iterator[None]:
-    """`replicator up` with every setting at its default, its Redis data on an ordinary disk."""
-    command = [Path(sys.executable).with_name("replicator"), "up", "--rules", rules]
-    command += ["--data", directory / "data", "--port", str(port)]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("REPLICATOR_")}
-    log = directory / "up.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        wait_until(lambda: b"is ready" in log.read_bytes() or process.poll() is not None, 40.0)
-        if process.poll() is not None:
-            sys.exit(f"replicator up ended at once:\n{log.read_text()}")
-        yield
-    finally:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(60)
-        with contextlib.suppress(ProcessLookupError):
-            # The whole tree has one process group, so nothing of it can stay behind.
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
 def _print(found: dict[str, list[float]], options: argparse.Namespace) -> None:
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"replicator {__version__}, Python {platform.python_version()}, {_skopeo_version()}")
-    print(f"{os.cpu_count()} cores, load average {load}; {options.rounds} images of one layer of 10 KiB each")
+    print(f"{machine()}; {options.rounds} images of one layer of 10 KiB each")
     print()
     print(f"{'seconds':14} {'median':>8} {'p90':>8} {'p99':>8} {'least':>8}")
     for name, values in found.items():
@@ -212,10 +178,6 @@ def _percentile(values: Sequence[float], percent: int) -> float:
     """The smallest value that `percent` of all do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
-
-
-def _skopeo_version() -> str:
-    return subprocess.run(["skopeo", "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -119,6 +119,12 @@ def was_cut_short(facts: Facts) -> bool:
     return there is not None and facts.found == facts.wanted == there.intent != there.digest
 
 
+def is_lost(facts: Facts) -> bool:
+    """Whether the destination lacks what we put there: then nothing that is believed to be there is worth a request."""
+    there = facts.there
+    return there is not None and facts.found is None and facts.wanted == there.digest
+
+
 class Removal(Enum):
     """What becomes of a reference that the source no longer has, as far as it can be said before anybody waits."""
 
@@ -183,11 +189,13 @@ class Artifact:
 class CopyBlob:
     """Bring one blob over. `mount_from` is where at the destination it may be already, the same repository included.
 
-    None stands for a blob that is to be sent in any case.
+    None stands for a blob that is to be sent in any case. `is_there` says that it was seen in the repository so lately
+    that nobody needs to ask; if the registry misses it all the same, it is sent.
     """
 
     blob: Descriptor
     mount_from: Repository | None
+    is_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,22 +229,34 @@ class Plan:
     blobs: tuple[CopyBlob, ...]
     writes: tuple[Write, ...]
 
+    @property
+    def manifests(self) -> tuple[Digest, ...]:
+        """The digests of the manifests that are written."""
+        return tuple(step.manifest.digest for step in self.writes if isinstance(step, PutManifest))
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What is known of the destination before anything is written there.
 
-    `locations` says which of its repositories is known to hold a blob. `lists_referrers` is False where it has no
-    referrers API, so that the referrers tag has to be kept by us.
+    `locations` says which of its repositories is known to hold a blob, `certain` which blobs the repository itself was
+    seen to hold just now. `lists_referrers` is False where it has no referrers API, so that the referrers tag has to
+    be kept by us.
     """
 
     repository: Repository
     locations: Mapping[Digest, Repository]
     lists_referrers: bool
+    certain: frozenset[Digest] = frozenset()
 
     def copies(self, blobs: Iterable[Descriptor]) -> tuple[CopyBlob, ...]:
         """The steps that bring `blobs`: each may be mounted from where it is known to be, else from right here."""
-        return tuple(CopyBlob(blob, self.locations.get(blob.digest, self.repository)) for blob in blobs)
+        return tuple(
+            CopyBlob(
+                blob, self.locations.get(blob.digest, self.repository), is_there=blob.digest in self.certain
+            )
+            for blob in blobs
+        )
 
 
 def steps(artifact: Artifact, reference: Reference, ground: Ground) -> Plan:

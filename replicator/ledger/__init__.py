@@ -6,7 +6,7 @@ Other packages see values and verbs; keys, scripts and the client's exceptions s
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
-from replicator.ledger.fleet import Copied, Down, Fleet
+from replicator.ledger.fleet import Copied, Down, Fleet, Sighting, Standing
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.letters import DeadLetter
@@ -44,6 +44,8 @@ __all__ = [
     "Promotions",
     "Refusal",
     "Selection",
+    "Sighting",
+    "Standing",
     "State",
     "Submission",
     "Survey",

@@ -67,6 +67,24 @@ class Down:
     wait_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """A repository that was seen to hold a blob, and how long ago."""
+
+    repository: Repository
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
+    not answer and have not answered since.
+    """
+
+    paused_for_s: float
+    silent: frozenset[str]
+
+
 class Fleet:
     """Shared facts, read and written by every worker. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
 
@@ -74,6 +92,7 @@ class Fleet:
         self._redis = client
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
+        self._confirm = scripts.script("confirm")
         self._mark_down = scripts.script("mark_down")
         self._spend_deletion = scripts.script("spend_deletion")
 
@@ -81,9 +100,15 @@ class Fleet:
 
     def copied(self, destination: str, repository: Repository, reference: Reference) -> Copied | None:
         """What we put under that reference of the destination, if we did."""
-        with answering():
-            found = self._redis.hget(_copies(destination, repository), reference)
-        return Copied.from_json(str(found)) if found else None
+        return self.records([(destination, repository, reference)])[0]
+
+    def records(self, places: Sequence[tuple[str, Repository, Reference]]) -> list[Copied | None]:
+        """`copied` for each of several places, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for registry, repository, reference in places:
+                pipe.hget(_copies(registry, repository), reference)
+            found = pipe.execute()
+        return [Copied.from_json(str(text)) if text else None for text in found]
 
     def copies(self, destination: str, repository: Repository) -> dict[Reference, Copied]:
         """All we put into one repository of the destination."""
@@ -107,11 +132,23 @@ class Fleet:
         with answering():
             self._note_copy(_copies(destination, repository), reference, json.dumps(fields))
 
-    def confirm(self, destination: str, repository: Repository, reference: Reference, digest: Digest) -> None:
-        """Notes that the destination holds `digest` there. Without a record of an intention it notes nothing."""
-        fields = json.dumps({"digest": digest, "intent": digest})
+    def confirm(
+        self,
+        destination: str,
+        repository: Repository,
+        written: Iterable[tuple[Reference, Digest]],
+        *,
+        manifests: Iterable[Digest] = (),
+    ) -> None:
+        """Notes what the destination holds under these references, and that the repository holds these manifests.
+
+        Where there is no record of an intention nothing is noted of a reference.
+        """
+        pairs = [text for pair in written for text in pair]
+        keys = [_blob(destination, digest) for digest in manifests]
+        copies = _copies(destination, repository)
         with answering():
-            self._note_copy(_copies(destination, repository), reference, fields, "existing")
+            self._confirm(copies, repository, _LOCATION_TTL_S, len(pairs) // 2, *pairs, *keys)
 
     def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
         """Forgets what we put there."""
@@ -136,12 +173,25 @@ class Fleet:
 
     def locations(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Repository]:
         """Repositories of the destination that were seen to hold these blobs within the last week."""
+        found = self.sightings(destination, digests)
+        return {digest: sighting.repository for digest, sighting in found.items()}
+
+    def sightings(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Sighting]:
+        """`locations`, with how long ago that was."""
         wanted = list(digests)
         if not wanted:
             return {}
-        with answering():
-            found = self._redis.mget([_blob(destination, digest) for digest in wanted])
-        return {digest: Repository(str(name)) for digest, name in zip(wanted, found, strict=True) if name}
+        keys = [_blob(destination, digest) for digest in wanted]
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.mget(keys)
+            for key in keys:
+                pipe.pttl(key)
+            names, *left_ms = pipe.execute()
+        return {
+            digest: Sighting(Repository(str(name)), _LOCATION_TTL_S - int(left) / 1000)
+            for digest, name, left in zip(wanted, names, left_ms, strict=True)
+            if name and left > 0  # else it was forgotten between the two questions
+        }
 
     def remember(self, destination: str, repository: Repository, digests: Iterable[Digest]) -> None:
         """Notes that the repository holds these blobs."""
@@ -192,6 +242,16 @@ class Fleet:
         """Seconds that the registry's pause still lasts, 0 if there is none."""
         with answering():
             return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
+
+    def standing(self, registries: Sequence[str]) -> Standing:
+        """How these registries fare, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for name in registries:
+                pipe.pttl(_pause(name))
+                pipe.exists(_down(name))
+            found = pipe.execute()
+        noted = zip(registries, found[1::2], strict=True)
+        return Standing(max(0, *found[::2]) / 1000, frozenset(name for name, is_silent in noted if is_silent))
 
     def mark_down(self, registry: str) -> None:
         """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
 from replicator.jobs import Job
 from replicator.ledger import JobView, Ledger, State
 
 HISTORY_A_LOOK = 1000
-ASKED_AT_ONCE = 500
+ASKED_AT_ONCE = 50
+"""How many waiting jobs each look asks for. The history tells of those that end, this of those that need a person."""
 
 
 @dataclass
@@ -63,10 +65,11 @@ class Watch:
                 self._end(view.id, str(view.outcome), view.size_bytes)
             if len(ended) < HISTORY_A_LOOK:
                 break
-        open_jobs = self._ledger.view.open_jobs(list(self._waiting)[:ASKED_AT_ONCE])
+        asked = list(islice(self._waiting, ASKED_AT_ONCE))
+        open_jobs = self._ledger.view.open_jobs(asked)
         waits = (view for view in open_jobs.values() if view.state is State.PENDING)
         self.held_up = next((view for view in waits if view.reason or view.is_paused), None)
-        for job_id in list(self._waiting)[:ASKED_AT_ONCE]:
+        for job_id in asked:
             found = open_jobs.get(job_id)
             if found is None:
                 self._gone(job_id)

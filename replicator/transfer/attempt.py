@@ -24,7 +24,7 @@ from replicator.jobs import (
     after_failure,
     may_want,
 )
-from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Promotion, Refusal, Submission
+from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Promotion, Refusal, Standing, Submission
 from replicator.oci import Repository
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType, destination_repository
@@ -137,6 +137,7 @@ class Attempt:
     rule: Rule
     promotion: Promotion | None = None
     moved: Moved = field(default_factory=Moved)
+    began: float = field(default_factory=time.monotonic)
 
     def run(self, target: Repository) -> None:
         """Try to bring the reference in line, and tell the ledger what came of it."""
@@ -161,8 +162,10 @@ class Attempt:
                 raise
 
     def _converge(self, target: Repository, lease: Lease) -> None:
-        route = self._route(target)
-        self._wait_for_pauses(route)
+        names = (self.rule.source, self.claim.job.destination)
+        standing = self.tools.ledger.fleet.standing(names)
+        route = self._route(target, standing.silent)
+        self._wait_for(standing, route)
         writer = Writer(route, lease, self.moved)
         began, before = time.monotonic(), self.moved.size_bytes
         try:
@@ -176,9 +179,9 @@ class Attempt:
         cost = Cost(route.rule.source, self.moved.size_bytes - before, time.monotonic() - began)
         self._ended(result, cost, wrote=writer.wrote)
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
-            route.fleet.mark_up(self.claim.job.destination)
+            route.answered(self.claim.job.destination)
 
-    def _route(self, target: Repository) -> Route:
+    def _route(self, target: Repository, silent: frozenset[str]) -> Route:
         tools, job, start = self.tools, self.claim.job, self.promotion
         return Route(
             self.claim,
@@ -190,15 +193,15 @@ class Attempt:
             reference=start.digest if start else job.reference,
             target=target,
             landing=job.reference,
+            silent=silent,
         )
 
-    def _wait_for_pauses(self, route: Route) -> None:
-        names = (route.rule.source, route.job.destination)
-        wait_s = max(route.fleet.paused_for(name) for name in names)
-        if wait_s > 0:
-            raise NotYet(f"{route}: a registry asked for a pause", retry_after=wait_s)
+    def _wait_for(self, standing: Standing, route: Route) -> None:
+        if standing.paused_for_s > 0:
+            raise NotYet(f"{route}: a registry asked for a pause", retry_after=standing.paused_for_s)
         # The dispatcher rings for no destination that is away; a source that hangs must not hold its workers either.
-        wait_s = route.fleet.wait_to_try(route.rule.source)
+        source = route.rule.source
+        wait_s = route.fleet.wait_to_try(source) if source in standing.silent else 0.0
         if wait_s > 0:
             raise NotYet(f"{route}: the source does not answer", retry_after=wait_s)
 
@@ -283,7 +286,8 @@ class Attempt:
     def _report(self, result: Result) -> None:
         claim, job = self.claim, self.claim.job
         JOBS.labels(self.rule.name, job.destination, result.outcome).inc()
-        waited_s = max(0.0, self.tools.ledger.view.now() - claim.since)
+        # Redis' time at the claim, and ours from then on.
+        waited_s = max(0.0, claim.claimed_at - claim.since + time.monotonic() - self.began)
         if result.outcome in (Outcome.COPIED, Outcome.DELETED):
             PROPAGATION_SECONDS.labels(self.rule.name, job.destination).observe(waited_s)
         log.log(

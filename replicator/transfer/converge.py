@@ -30,7 +30,7 @@ def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) ->
     for _ in range(ROUNDS):
         reading = read_source(route, writer.lease, hint)
         manifest, hint = reading.manifest, None
-        route.fleet.mark_up(route.rule.source)
+        route.answered(route.rule.source)
         result = crossing.bring(manifest) if manifest else remove(route, writer)
         if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
             return replace(result, is_settled=reading.is_settled)
@@ -45,7 +45,7 @@ def promote(
     It is asked for by its digest, so that the source cannot change it meanwhile. `note` is told what was there before.
     """
     manifest = route.source.get_manifest(route.repository, route.reference)
-    route.fleet.mark_up(route.rule.source)
+    route.answered(route.rule.source)
     if manifest is None:
         raise PermanentError(f"the source does not have {route.repository}@{route.reference} (any more)")
     return Crossing(route, writer, rules).promote(manifest, note)

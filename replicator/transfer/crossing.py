@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from replicator.errors import NotYet, TemporaryError
 from replicator.jobs import Job, Outcome
-from replicator.oci import Descriptor, Digest, Manifest, Repository, Tag, companion_subject, referrers_tag
+from replicator.ledger import Sighting
+from replicator.oci import Descriptor, Digest, Manifest, Tag, companion_subject, referrers_tag
 from replicator.plan import (
     Artifact,
     Facts,
@@ -16,6 +17,7 @@ from replicator.plan import (
     blobs_of,
     decide,
     follow_up,
+    is_lost,
     origins,
     steps,
     was_cut_short,
@@ -28,6 +30,10 @@ from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
+
+CERTAIN_S = 60.0
+"""For how long nobody asks again for a blob that was seen in the very repository. Garbage collectors leave what is so
+new alone, and the manifest's PUT finds out if this one did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +112,7 @@ class Crossing:
         doubts = Doubts.of(route) if is_doubted else None
         if verdict is Verdict.COPY:
             provenance.announce(manifest.digest, origins(facts))
-            return self._carry(manifest, provenance, doubts=doubts, is_ours=True)
+            return self._carry(manifest, provenance, doubts=doubts, is_ours=True, is_lost=is_lost(facts))
         if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
             # Whose tag this is does not change: somebody may have pushed there what we would have copied.
             return self._carry(manifest, provenance, doubts=doubts, is_ours=False)
@@ -120,17 +126,23 @@ class Crossing:
         return head.digest if head else None
 
     def _carry(
-        self, manifest: Manifest, provenance: Provenance, *, doubts: Doubts | None, is_ours: bool
+        self,
+        manifest: Manifest,
+        provenance: Provenance,
+        *,
+        doubts: Doubts | None,
+        is_ours: bool,
+        is_lost: bool = False,
     ) -> Result:
         """Afterwards the destination holds the manifest and all that belongs to it."""
         route = self.route
-        artifact = gather(route, manifest, trusts=doubts is None)
+        artifact = gather(route, manifest, trusts=doubts is None and not is_lost)
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
-        plan = steps(artifact, route.landing, self._ground(artifact))
+        plan = steps(artifact, route.landing, self._ground(artifact, is_lost=is_lost))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
         landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
-        provenance.confirm([*landed, *followers])
+        provenance.confirm([*landed, *followers], plan.manifests)
         self.writer.moved.followers += len(followers)
         self._look_again(followers)
         if doubts:
@@ -159,7 +171,7 @@ class Crossing:
         provenance.announce_followers(followers)
         plan = follow_up(subject, missing, self._ground(*missing))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
-        provenance.confirm(followers)
+        provenance.confirm(followers, plan.manifests)
         self._look_again(followers)
         if doubts:
             for referrer in missing:
@@ -197,24 +209,32 @@ class Crossing:
             return False  # it may be moving this very moment
         return head is not None and head.digest == digest
 
-    def _ground(self, *artifacts: Artifact) -> Ground:
+    def _ground(self, *artifacts: Artifact, is_lost: bool = False) -> Ground:
         route = self.route
         digests = [blob.digest for blob in blobs_of(artifacts)]
         parts = [part for artifact in artifacts for part in artifact.walk()]
         has_referrers = any(part.referrers or part.manifest.subject for part in parts)
+        seen = self._sightings(digests)
+        # Where the destination lost what it had, what was seen before somebody knew of that means nothing.
+        known_of_s = route.claim.claimed_at - route.claim.since
+        lately_s = min(CERTAIN_S, known_of_s) if is_lost else CERTAIN_S
         return Ground(
             route.target,
-            self._locations(digests),
+            {digest: sighting.repository for digest, sighting in seen.items()},
             has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
+            frozenset(
+                digest
+                for digest, sighting in seen.items()
+                if sighting.repository == route.target and sighting.age_s < lately_s
+            ),
         )
 
-    def _locations(self, digests: list[Digest]) -> Mapping[Digest, Repository]:
+    def _sightings(self, digests: list[Digest]) -> Mapping[Digest, Sighting]:
         route = self.route
         if route.rule.source == route.job.destination:
-            return dict.fromkeys(
-                digests, route.repository
-            )  # where we read them from: they need not move at all
-        return route.fleet.locations(route.job.destination, digests)
+            # Where we read them from: they need not move at all.
+            return dict.fromkeys(digests, Sighting(route.repository, CERTAIN_S))
+        return route.fleet.sightings(route.job.destination, digests)
 
 
 def _stays(verdict: Verdict, facts: Facts) -> Result:

@@ -47,7 +47,11 @@ class Doubts:
     def without_what_is_there(self, plan: Plan) -> Plan:
         """The plan, with those blobs alone that are missing or damaged. A repair trusts no mount: it sends them."""
         with open_eyes():
-            blobs = tuple(step for step in plan.blobs if self.prover.defect_of(step.blob, self.route.end))
+            blobs = tuple(
+                replace(step, is_there=False)
+                for step in plan.blobs
+                if self.prover.defect_of(step.blob, self.route.end)
+            )
         if self.route.claim.is_repair:
             blobs = tuple(replace(step, mount_from=None) for step in blobs)
         return replace(plan, blobs=blobs)

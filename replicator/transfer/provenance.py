@@ -31,8 +31,9 @@ class Provenance:
     def facts(self, wanted: Digest, found: Digest | None, *, override: bool) -> Facts:
         """All that the verdict on `wanted` rests on, where the destination holds `found`."""
         route = self.route
-        here = route.fleet.copied(route.rule.source, route.repository, route.reference)
-        there = route.fleet.copied(route.job.destination, route.target, route.landing)
+        start = (route.rule.source, route.repository, route.reference)
+        end = (route.job.destination, route.target, route.landing)
+        here, there = route.fleet.records([start, end])
         return Facts(
             wanted=wanted,
             found=found,
@@ -63,11 +64,10 @@ class Provenance:
             record = replace(record, reference=reference, intent=digest)
             route.fleet.intend(route.job.destination, route.target, reference, record)
 
-    def confirm(self, written: Iterable[Follower]) -> None:
-        """Note what the destination holds from us now, of what was announced."""
+    def confirm(self, written: Iterable[Follower], manifests: Iterable[Digest] = ()) -> None:
+        """Note what the destination holds from us now, of what was announced, and the manifests that were written."""
         route = self.route
-        for reference, digest in written:
-            route.fleet.confirm(route.job.destination, route.target, reference, digest)
+        route.fleet.confirm(route.job.destination, route.target, written, manifests=manifests)
 
     def _is_strangers(self, record: Copied) -> bool:
         route = self.route

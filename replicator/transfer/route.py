@@ -14,6 +14,7 @@ class Route:
     """Everything that stays the same while a job runs.
 
     It leads from `reference` of `repository` at the source to `landing` in the repository `target` at the destination.
+    `silent` are those of its registries that did not answer somebody before it began.
     """
 
     claim: Claim
@@ -25,6 +26,12 @@ class Route:
     reference: Reference
     target: Repository
     landing: Reference
+    silent: frozenset[str] = frozenset()
+
+    def answered(self, registry: str) -> None:
+        """Note that a registry answered, where the fleet believes that it does not."""
+        if registry in self.silent:
+            self.fleet.mark_up(registry)
 
     @property
     def job(self) -> Job:

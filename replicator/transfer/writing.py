@@ -14,6 +14,9 @@ from replicator.transfer.lease import Lease
 from replicator.transfer.route import Route
 
 BLOBS_AT_ONCE = 4
+LARGE_BYTES = 1024 * 1024
+"""A blob of this size is remembered as soon as it is there, so that jobs at work now mount it; smaller ones together,
+when the last of them is: each remembering costs Redis a write to its disk."""
 REFERRERS_TRIES = 4
 
 
@@ -50,6 +53,7 @@ class Writer:
     lease: Lease
     moved: Moved = field(default_factory=Moved)
     wrote: bool = False
+    _small: list[Digest] = field(default_factory=list)
 
     def carry_out(self, plan: Plan) -> None:
         """Afterwards the destination holds everything that the plan names.
@@ -59,6 +63,7 @@ class Writer:
         help either, MissingContent, and the fleet no longer believes that anything of this is there.
         """
         self._copy_blobs(plan.blobs)
+        self._remember_small()
         for repaired in (False, True):
             try:
                 self._write(plan)
@@ -67,9 +72,9 @@ class Writer:
                     self._doubt(plan)
                     raise
                 self._send_again(plan.blobs)
+                self._remember_small()
             else:
                 break
-        self._remember(*[step.manifest.digest for step in plan.writes if isinstance(step, PutManifest)])
 
     def _write(self, plan: Plan) -> None:
         for step in plan.writes:
@@ -99,6 +104,8 @@ class Writer:
                     future.cancel()
 
     def _copy_blob(self, step: CopyBlob) -> Moved:
+        if step.is_there:
+            return Moved(present=1)
         route = self.route
         self.lease.check()
         with tracer.start_as_current_span("replicator.blob", attributes={"oci.digest": step.blob.digest}):
@@ -106,7 +113,7 @@ class Writer:
                 route.target, step.blob.digest, mount_from=step.mount_from
             )
             if upload is None:
-                self._remember(step.blob.digest)
+                self._is_there(step.blob)
                 return Moved(present=1) if step.mount_from == route.target else Moved(mounted=1)
             return self._send(step.blob, upload)
 
@@ -126,11 +133,20 @@ class Writer:
         except (PermanentError, TemporaryError):
             route.destination.cancel_upload(upload)
             raise
-        self._remember(blob.digest)
+        self._is_there(blob)
         return Moved(size_bytes=blob.size_bytes, copied=1)
 
+    def _is_there(self, blob: Descriptor) -> None:
+        if blob.size_bytes >= LARGE_BYTES:
+            self._remember(blob.digest)
+        else:
+            self._small.append(blob.digest)
+
+    def _remember_small(self) -> None:
+        self._remember(*self._small)
+        self._small.clear()
+
     def _remember(self, *digests: Digest) -> None:
-        # Each as soon as it is there, so that jobs at work now mount it instead of sending it once more.
         self.route.fleet.remember(self.route.job.destination, self.route.target, digests)
 
     def _guarded(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -111,6 +111,12 @@ class Process:
         """True between a start and an end, suspended or not."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The process, which must have been started."""
+        assert self._process
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self if self.is_running else self.start()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.errors import PermanentError
-from replicator.oci import Digest, Repository, Tag, companion_tags, referrers_tag
+from replicator.oci import Descriptor, Digest, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import (
     Artifact,
     Facts,
@@ -21,6 +21,7 @@ from replicator.plan import (
     decide,
     decide_removal,
     follow_up,
+    is_lost,
     merged_list,
     origins,
     steps,
@@ -336,6 +337,30 @@ def test_a_write_was_cut_short_if_it_is_there_and_unconfirmed(
     found: Digest, there: Written | None, expected: bool
 ) -> None:
     assert was_cut_short(replace(PLAIN, found=found, there=there)) is expected
+
+
+@pytest.mark.parametrize(
+    ("found", "there", "expected"),
+    [
+        (None, replace(FROM_EU, digest=NEW), True),
+        (None, replace(FROM_EU, digest=OLD), False),
+        (None, None, False),
+        (OLD, replace(FROM_EU, digest=NEW), False),
+    ],
+)
+def test_a_copy_is_lost_if_what_we_put_there_is_gone(
+    found: Digest | None, there: Written | None, expected: bool
+) -> None:
+    assert is_lost(replace(PLAIN, found=found, there=there)) is expected
+
+
+def test_a_blob_that_is_certain_is_there() -> None:
+    item = Descriptor("application/octet-stream", Digest.of(b"a"), 1)
+    certain = replace(ground(), certain=frozenset({item.digest}))
+
+    (asked,), (known,) = ground().copies([item]), certain.copies([item])
+
+    assert (asked.is_there, known.is_there) == (False, True)
 
 
 @pytest.mark.parametrize(

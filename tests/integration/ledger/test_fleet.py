@@ -33,7 +33,7 @@ def test_an_intention_is_known_before_it_is_verified(ledger: Ledger) -> None:
 
 def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
     ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
-    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
 
     ledger.fleet.intend("us", HERE, TAG, copy(OTHER, origins=()))
 
@@ -45,7 +45,7 @@ def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
 def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
     ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
 
-    ledger.fleet.confirm("us", HERE, TAG, OTHER)
+    ledger.fleet.confirm("us", HERE, [(TAG, OTHER)])
 
     found = ledger.fleet.copied("us", HERE, TAG)
     assert found
@@ -53,7 +53,7 @@ def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
 
 
 def test_a_confirmation_alone_makes_nothing_ours(ledger: Ledger) -> None:
-    ledger.fleet.confirm("us", HERE, TAG, DIGEST)
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
 
     assert ledger.fleet.copied("us", HERE, TAG) is None
 
@@ -96,6 +96,43 @@ def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
     assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
     assert ledger.fleet.locations("ap", [DIGEST]) == {}
     assert ledger.fleet.locations("us", []) == {}
+
+
+def test_confirmed_manifests_are_found(ledger: Ledger) -> None:
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)], manifests=[DIGEST, OTHER])
+
+    assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE, OTHER: HERE}
+
+
+def test_records_of_several_places_are_read_at_once(ledger: Ledger) -> None:
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+
+    absent, found = ledger.fleet.records([("eu", HERE, TAG), ("us", HERE, TAG)])
+
+    assert absent is None
+    assert found
+    assert found.intent == DIGEST
+
+
+def test_the_standing_of_registries_tells_pauses_and_silence(ledger: Ledger) -> None:
+    ledger.fleet.pause("us", 30)
+    ledger.fleet.mark_down("eu")
+
+    standing = ledger.fleet.standing(["eu", "us", "ap"])
+
+    assert standing.paused_for_s == pytest.approx(30, abs=1)
+    assert standing.silent == {"eu"}
+    assert ledger.fleet.standing(["ap"]).paused_for_s == 0
+
+
+def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
+    for reference in (TAG, OTHER):
+        ledger.fleet.intend("us", HERE, reference, copy(DIGEST))
+
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST), (OTHER, OTHER)])
+
+    records = ledger.fleet.copies("us", HERE)
+    assert {name: record.digest for name, record in records.items()} == {TAG: DIGEST, OTHER: OTHER}
 
 
 def test_where_blobs_are_is_forgotten_after_a_week(server: Server, ledger: Ledger) -> None:

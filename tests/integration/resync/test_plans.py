@@ -7,7 +7,9 @@ import pytest
 from replicator.drift import Kind
 from replicator.errors import ConfigError
 from replicator.ledger import PauseKind, SweepKind, SweepState
+from replicator.oci import Tag
 from replicator.resync import Change, Request, Scope, Watch, carry_out, enqueue, jobs_of_plan
+from replicator.resync.watch import ASKED_AT_ONCE
 from tests.fakes import images
 from tests.integration.resync.kit import swept, tools_of
 from tests.integration.transfer.conftest import MakeWorld
@@ -168,6 +170,20 @@ def test_a_watch_knows_what_was_dropped(make_world: MakeWorld) -> None:
 
     world.ledger.drop(world.job().id)
     watch.look()
+
+    assert watch.destinations["us"].outcomes == {"dropped": 1}
+
+
+def test_a_watch_finds_one_dropped_among_many_within_a_few_looks(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    jobs = [replace(world.job(), reference=Tag(f"v{number}")) for number in range(3 * ASKED_AT_ONCE)]
+    watch = Watch(world.ledger)
+    for portion in enqueue(jobs, world.ledger):
+        watch.add(portion)
+
+    world.ledger.drop(jobs[-1].id)
+    for _ in range(3):
+        watch.look()
 
     assert watch.destinations["us"].outcomes == {"dropped": 1}
 

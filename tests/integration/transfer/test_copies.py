@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.demo.features import Features
+from replicator.demo.storage import Storage
 from replicator.ledger import State
 from replicator.oci import DOCKER_LIST, OCI_INDEX, Digest, Repository
 from replicator.rules import Destination, Filter, FilterType, RegistryType, Signatures
@@ -266,6 +267,53 @@ def test_a_mount_that_was_a_lie_is_repaired_once(make_world: MakeWorld, is_remem
     assert view.outcome == "copied"
     assert is_whole(world["us"], API, "v1", pushed)
     assert world.tags_written("us") == ["v1", "v1"]
+
+
+def test_a_blob_that_was_just_seen_in_the_repository_costs_no_request(make_world: MakeWorld) -> None:
+    world = make_world(UNSIGNED)
+    shared = layer_bytes("shared")
+    world.push("eu", "v1", image([shared]))
+    world.run(world.job("v1"))
+    pushed = image([shared, layer_bytes("own")])
+    world.push("eu", "v2", pushed)
+
+    world.run(world.job("v2"))
+
+    assert sum(text.startswith("POST") for text in world.asked("us")) == 2
+    assert not world["eu"].requests("GET", Digest.of(shared))
+    assert is_whole(world["us"], API, "v2", pushed)
+
+
+def test_a_blob_that_went_right_after_it_was_seen_is_sent(make_world: MakeWorld) -> None:
+    world = make_world(UNSIGNED)
+    shared = layer_bytes("shared")
+    world.push("eu", "v1", image([shared]))
+    world.run(world.job("v1"))
+    world["us"].storage.remove_blob(Repository(API), Digest.of(shared))
+    pushed = image([shared, layer_bytes("own")])
+    world.push("eu", "v2", pushed)
+
+    view = world.run(world.job("v2"))
+
+    assert view.outcome == "copied"
+    assert is_whole(world["us"], API, "v2", pushed)
+
+
+def test_a_destination_that_lost_everything_is_not_asked_for_what_it_had(make_world: MakeWorld) -> None:
+    world = make_world(UNSIGNED)
+    shared = layer_bytes("shared")
+    tags = {tag: image([shared, layer_bytes(tag)]) for tag in ("v1", "v2")}
+    for tag, pushed in tags.items():
+        world.push("eu", tag, pushed)
+        world.run(world.job(tag))
+    world["us"].storage = Storage()
+
+    for tag, pushed in tags.items():
+        world.run(world.job(tag), action=None)
+
+        assert [text for text in world.asked("us") if "HEAD" in text] == [f"HEAD manifests/{tag}"]
+        assert world.tags_written("us") == [tag]
+        assert is_whole(world["us"], API, tag, pushed)
 
 
 def test_a_destination_that_never_finds_its_blobs_is_given_up_with_a_reason(make_world: MakeWorld) -> None:
