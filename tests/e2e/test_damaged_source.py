@@ -60,22 +60,22 @@ def test_a_damaged_blob_goes_nowhere_and_comes_back_from_another_region(world: W
 
     resume(world)
     wait_until(lambda: world.replicator.api("failures")["jobs"], 30, what="the damage is noticed")
-    listed = do(world, "failures").out
+    listed = do(world.replicator, "failures").out
     assert "eu/production/web:v1 -> ap/production/web:v1" in listed
     assert f"{Digest.of(LAYER)} at eu: the bytes hash to sha256:" in listed, listed
     assert world.head("ap", "production/web", "v1") is None
-    damage = do(world, "verify --deep --rule restore-eu", status=2).out
+    damage = do(world.replicator, "verify --deep --rule restore-eu", status=2).out
     assert str(Digest.of(LAYER)) in damage
 
     blob(world, Digest.of(LAYER)).unlink()
     restart(world)
-    assert "mended: 1 reference" in do(world, "verify --deep --repair --rule restore-eu").out
+    assert "mended: 1 reference" in do(world.replicator, "verify --deep --repair --rule restore-eu").out
 
     world.await_copy("ap", "production/web", "v1", IMAGE)
     world.await_copy("eu", "production/web", "v1", IMAGE)
     world.replicator.settle()
-    assert "nothing waits for a person" in do(world, "failures").out
-    do(world, "verify --deep")
+    assert "nothing waits for a person" in do(world.replicator, "failures").out
+    do(world.replicator, "verify --deep")
 
 
 def test_a_truncated_manifest_goes_nowhere_and_comes_back_from_another_region(world: World) -> None:
@@ -85,15 +85,15 @@ def test_a_truncated_manifest_goes_nowhere_and_comes_back_from_another_region(wo
     wait_until(
         lambda: any(job["reason"] for job in world.replicator.jobs("production/web")), 30, what="a try failed"
     )
-    listed = do(world, "jobs").out
+    listed = do(world.replicator, "jobs").out
     assert "eu/production/web:v1 -> ap/production/web:v1" in listed
     assert "answered 500" in listed
     assert world.head("ap", "production/web", "v1") is None
 
     blob(world, IMAGE.digest).unlink()
     restart(world)
-    do(world, "promote us/production/web:v1 eu/production/web")
-    do(world, "resync --since 3d --wait")
+    do(world.replicator, "promote us/production/web:v1 eu/production/web")
+    do(world.replicator, "resync --since 3d --wait")
 
     world.await_copy("ap", "production/web", "v1", IMAGE)
     world.await_copy("eu", "production/web", "v1", IMAGE)

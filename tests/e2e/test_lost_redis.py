@@ -64,9 +64,9 @@ def test_a_resync_finds_what_a_lost_ledger_knew(make_world: Callable[[], World])
     image = lose_with_work(world)
 
     assert world.replicator.jobs("production/web") == []
-    assert "1 to add, 1 in sync" in do(world, "plan", status=2).out
-    assert "us: 1 copied" in do(world, "resync --wait").out
-    do(world, "plan")
+    assert "1 to add, 1 in sync" in do(world.replicator, "plan", status=2).out
+    assert "us: 1 copied" in do(world.replicator, "resync --wait").out
+    do(world.replicator, "plan")
 
     world.await_copy("us", "production/web", "v2", image)
 
@@ -84,7 +84,7 @@ def test_an_emptied_redis_serves_on_and_a_resync_needs_no_receiver(make_world: C
     receiver = world.replicator.child("receiver")
     os.kill(receiver, signal.SIGSTOP)
     try:
-        do(world, "resync --wait")
+        do(world.replicator, "resync --wait")
     finally:
         os.kill(receiver, signal.SIGCONT)
 
@@ -98,11 +98,11 @@ def test_deletes_of_older_copies_wait_for_a_person(make_world: Callable[[], Worl
     world.delete("eu", "production/web", OLD)
 
     wait_until(lambda: world.replicator.api("failures")["jobs"], 20, what="the delete is blocked")
-    listed = do(world, "failures").out
+    listed = do(world.replicator, "failures").out
     assert f"the destination holds {OLD.digest}, which we did not put there" in listed
     assert world.head("us", "production/web", "v1") == OLD.digest
-    assert "0 in sync, 1 only at the destination" in do(world, "plan --prune").out
-    do(world, "failures approve --all --rule prod-to-dr")
+    assert "0 in sync, 1 only at the destination" in do(world.replicator, "plan --prune").out
+    do(world.replicator, "failures approve --all --rule prod-to-dr")
 
     world.await_absence("us", "production/web", "v1")
 

@@ -64,11 +64,11 @@ def rebuild(world: World) -> None:
 def test_a_lost_region_is_whole_again_by_one_command(world: World) -> None:
     rebuild(world)
 
-    plan = do(world, "plan --destination us", status=2).out
+    plan = do(world.replicator, "plan --destination us", status=2).out
     assert "+ eu/production/web:v1 -> us/production/web:v1 (586." in plan
     assert "prod-to-dr: eu -> us: 3 to add, 0 in sync, 1.7 MiB to move" in plan
-    resync = do(world, "resync --destination us --wait").out
-    verify = do(world, "verify --deep --destination us").out
+    resync = do(world.replicator, "resync --destination us --wait").out
+    verify = do(world.replicator, "verify --deep --destination us").out
 
     assert "us: 3 copied; 1.7 MiB moved\n3 jobs ended within " in resync
     assert "6 references, 6 proved by 15 manifests, 21 blobs, 3 signatures (1.7 MiB), 0 defects" in verify
@@ -79,13 +79,13 @@ def test_a_push_during_the_recovery_arrives_first(world: World) -> None:
     for number in range(20):
         world.push("eu", f"production/many-{number}", "v1", images.image([f"one of many, {number}".encode()]))
     world.replicator.settle()
-    do(world, "pause --destination us --reason 'being rebuilt'")
+    do(world.replicator, "pause --destination us --reason 'being rebuilt'")
     rebuild(world)
 
-    assert "23 jobs submitted" in do(world, "resync --destination us").out
+    assert "23 jobs submitted" in do(world.replicator, "resync --destination us").out
     image = world.push("eu", "production/web", "v2", images.image([b"pushed meanwhile"]))
     wait_until(lambda: world.replicator.jobs("production/web"), what="the push has a job")
-    do(world, "resume --destination us")
+    do(world.replicator, "resume --destination us")
 
     world.await_copy("us", "production/web", "v2", image)
     world.replicator.settle()
@@ -98,16 +98,16 @@ def test_a_registry_that_was_not_restarted_lies_until_it_is(world: World) -> Non
     lose(world)
 
     # It remembers blobs that are gone, and takes manifests that it will not be able to show.
-    assert "us: 3 copied" in do(world, "resync --destination us --wait").out
+    assert "us: 3 copied" in do(world.replicator, "resync --destination us --wait").out
     assert world.head("us", "production/web", "v1") is None
-    assert "6 in sync" in do(world, "plan --destination us").out
-    verify = do(world, "verify --deep --destination us", status=2).out
+    assert "6 in sync" in do(world.replicator, "plan --destination us").out
+    verify = do(world.replicator, "verify --deep --destination us", status=2).out
     assert f"us/production/web:v1 is absent, expected {signed('web').digest}\n" in verify
     assert "6 references, 0 proved by 0 manifests, 0 blobs, 0 signatures (0 B), 6 defects" in verify
 
     world.registries["us"].stop()
     world.registries["us"].start()
 
-    assert "mended: 6 references" in do(world, "verify --deep --repair --destination us").out
-    assert "0 defects" in do(world, "verify --deep --destination us").out
+    assert "mended: 6 references" in do(world.replicator, "verify --deep --repair --destination us").out
+    assert "0 defects" in do(world.replicator, "verify --deep --destination us").out
     await_all(world)

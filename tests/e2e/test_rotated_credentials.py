@@ -47,15 +47,15 @@ def test_a_password_that_was_changed_parks_jobs_until_it_is_told(world: World) -
     world.registries["us"].stop()
     world.registries["us"].start()
     waiting = {tag: push(world, tag) for tag in ("v2", "v3")}
-    wait_until(lambda: len(world.replicator.api("failures")["jobs"]) == 2, 30, what="both are parked")
+    wait_until(lambda: len(world.replicator.api("failures")["jobs"]) == 2, 60, what="both are parked")
 
-    assert "answered 401" in do(world, "failures --destination us").out
+    assert "answered 401" in do(world.replicator, "failures --destination us").out
     world.secret.write_text(CHANGED)
-    assert "2 of 2: retry" in do(world, "failures retry --all --destination us").out
+    assert "2 of 2: retry" in do(world.replicator, "failures retry --all --destination us").out
 
     for tag, image in waiting.items():
         has(world, tag, image, CHANGED)
-    assert "3 in sync" in do(world, "plan --destination us").out
+    assert "3 in sync" in do(world.replicator, "plan --destination us").out
 
 
 def test_two_webhook_secrets_hold_while_one_replaces_the_other(world: World) -> None:
@@ -72,7 +72,7 @@ def test_two_webhook_secrets_hold_while_one_replaces_the_other(world: World) -> 
     assert (answer(SECRET), answer("the new one")) == (202, 401)
 
     change("the new one", SECRET)
-    do(world, "check")
+    do(world.replicator, "check")
     wait_until(lambda: answer("the new one") == 202, what="both hold")
     assert answer(SECRET) == 202
     change("the new one")
