@@ -23,7 +23,7 @@ RENEW_EVERY_S = 5.0
 AGAIN_S = 60.0
 AGAIN_CAP_S = 6 * 3600.0
 AGAIN_TIMES = 16
-"""What could not be read is looked for once more after 1, 2, 4 minutes and so on, for three days in all."""
+"""What could not be read is looked for once more after 1, 2, 4 minutes and so on, for two days in all."""
 
 
 def make_sweeper(runtime: Runtime, stop: threading.Event) -> Callable[[], None]:
