@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from replicator import operate
+from replicator.errors import ConfigError, LedgerUnavailable, ReplicatorError
 from replicator.jobs import Job
-from replicator.ledger import PauseKind, Submission, SweepState
+from replicator.ledger import Ledger, PauseKind, Submission, SweepKind, SweepState
 from replicator.oci import Repository, Tag
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from tests.integration.processes import RedisServer, wait_until
 from tests.unit.rulefiles.kit import rule, write
 from workers.loops import run_scheduler
-from workers.sweeps import ask_for_due, run
+from workers.sweeps import ask_for_due, fail, run
 
 
 @pytest.fixture
@@ -168,3 +169,27 @@ def test_a_comparison_ends_with_the_scheduler_that_is_killed(
             while connection.recv(65536):
                 pass
             connection.close()
+
+
+@pytest.mark.parametrize(
+    ("is_owed", "error", "state"),
+    [
+        (True, LedgerUnavailable("Redis is full"), SweepState.WAITING),
+        (True, ConfigError("no rule is called r"), SweepState.FAILED),
+        (False, LedgerUnavailable("Redis is full"), SweepState.FAILED),
+    ],
+    ids=["owed", "in vain", "asked for"],
+)
+def test_a_comparison_that_failed_is_made_again_if_it_is_owed_and_that_may_help(
+    redis_server: RedisServer, is_owed: bool, error: ReplicatorError, state: SweepState
+) -> None:
+    sweeps = Ledger.connect(redis_server.url).sweeps
+    sweeps.ask(SweepKind.RESYNC, "{}", by="a test", is_owed=is_owed)
+    taken = sweeps.take()
+    assert taken
+
+    fail(sweeps, taken, error)
+
+    view = sweeps.view(taken.id)
+    assert view
+    assert (view.state, view.error) == (state, str(error))
