@@ -138,6 +138,8 @@ def resync(
     """
     if prune and not yes:
         raise ConfigError("--prune deletes: look at `replicator plan --prune` first, then add --yes")
+    if everything and since:
+        raise ConfigError("--all looks at everything, also at what is in line: it does not go with --since")
     narrowing = (rule, destination, source, repository, tag, since, recheck)
     if plan and (everything or prune or any(item is not None for item in narrowing)):
         raise ConfigError("--plan names everything that is to be done: leave the other options out")
