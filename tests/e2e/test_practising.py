@@ -52,7 +52,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
         yield running
     finally:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait(40)
+        process.communicate(timeout=40)
 
 
 def test_a_newcomer_loses_a_region_and_brings_it_back(demo: Demo) -> None:
