@@ -85,7 +85,7 @@ class Runtime:
         """The rules in force."""
         return self.book.current
 
-    @property
+    @cached_property
     def tools(self) -> Tools:
         """What a worker needs to run jobs."""
         return Tools(self.ledger, lambda: self.rules, self.client, self.settings.lease_s)

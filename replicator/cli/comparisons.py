@@ -193,6 +193,8 @@ def verify(
       replicator verify --sample 5% --json          # every night
       replicator verify --repair
     """
+    if prune and repair:
+        raise ConfigError("--repair deletes nothing: leave --prune out, and see `replicator resync --prune`")
     scope = Scope(rule, destination, source, repository, tag)
     options = verifying.Options(deep, share(sample, "--sample"), repair, as_json)
     request = Request(scope, moment(since), prune)

@@ -117,7 +117,7 @@ def _repair(tools: Tools, damaged: list[Checked]) -> list[str]:
     typer.echo(f"repairing {count(len(damaged), 'reference')}", err=True)
     watch = Watch(tools.ledger)
     jobs = [checked.difference.job for checked in damaged]
-    for portion in enqueue(jobs, tools.ledger, action=REPAIR):
+    for portion in enqueue(watch.during(jobs), tools.ledger, action=REPAIR):
         watch.add(portion)
     wait_for(tools.ledger, watch)
     return [

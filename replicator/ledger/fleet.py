@@ -4,7 +4,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -155,19 +155,26 @@ class Fleet:
         with answering(), self._redis.pipeline(transaction=False) as pipe:
             pipe.hdel(_copies(destination, repository), reference)
             pipe.zrem(_untagged(destination, repository), reference)
+            pipe.hdel(_authors(destination, repository), reference)
             pipe.execute()
 
-    def note_untagged(self, destination: str, repository: Repository, digest: Digest) -> None:
-        """Notes that a manifest of ours lost its tag just now."""
-        with answering():
+    def note_untagged(self, destination: str, repository: Repository, digest: Digest, rule: str) -> None:
+        """Notes that a manifest of ours, from that rule, lost its tag just now."""
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
             seconds, micros = self._redis.time()
-            self._redis.zadd(_untagged(destination, repository), {digest: seconds + micros / 1e6})
+            pipe.zadd(_untagged(destination, repository), {digest: seconds + micros / 1e6})
+            pipe.hset(_authors(destination, repository), digest, rule)
+            pipe.execute()
 
-    def untagged(self, destination: str, repository: Repository) -> dict[Digest, float]:
-        """Manifests that we put there under a tag which holds something else now, or is gone, and since when."""
-        with answering():
-            found: Any = self._redis.zrange(_untagged(destination, repository), 0, -1, withscores=True)
-        return {Digest(str(name)): float(at) for name, at in found}
+    def untagged(
+        self, destination: str, repository: Repository, rules: Collection[str]
+    ) -> dict[Digest, float]:
+        """Manifests that these rules put there under a tag that holds something else now, or is gone: since when."""
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrange(_untagged(destination, repository), 0, -1, withscores=True)
+            pipe.hgetall(_authors(destination, repository))
+            found, by = pipe.execute()
+        return {Digest(str(name)): float(at) for name, at in found if by.get(name) in rules}
 
     # Where blobs are
 
@@ -364,6 +371,10 @@ def _copies(destination: str, repository: Repository) -> str:
 
 def _untagged(destination: str, repository: Repository) -> str:
     return f"{PREFIX}untagged:{destination}|{repository}"
+
+
+def _authors(destination: str, repository: Repository) -> str:
+    return f"{PREFIX}authors:{destination}|{repository}"
 
 
 def _blob(destination: str, digest: Digest) -> str:

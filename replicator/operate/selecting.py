@@ -77,13 +77,15 @@ def _one(prefix: str, ids: list[str], what: str) -> None:
 
 def _selection(desk: Desk, filters: Filters) -> Selection:
     rules, lanes = desk.rules(), desk.ledger.view.lane_names()
-    named = {rule.name for rule in rules.rules} | {rule for rule, _ in lanes}
+    named = {name for rule in rules.rules for name in rule.names} | {rule for rule, _ in lanes}
     _known("rule", filters.rule, named)
     _known("destination", filters.destination, {*rules.destinations, *(there for _, there in lanes)})
     _known("source", filters.source, {rule.source for rule in rules.rules})
-    wanted = None if filters.rule is None else {filters.rule}
+    # What a renamed rule left open under a former name is still the rule's.
+    rule = rules.rule(filters.rule) if filters.rule else None
+    wanted = set(rule.names) if rule else None if filters.rule is None else {filters.rule}
     if filters.source is not None:
-        fed = {rule.name for rule in rules.rules if rule.source == filters.source}
+        fed = {name for rule in rules.rules if rule.source == filters.source for name in rule.names}
         wanted = fed if wanted is None else wanted & fed
     try:
         return Selection(

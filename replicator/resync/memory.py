@@ -32,10 +32,10 @@ def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
 
 
 def with_halted(known: Known, twins: Twins, tags: Iterable[Tag], ledger: Ledger) -> Known:
-    """`known`, and which of `tags` wait for a person's decision."""
-    jobs = {tag: twins.job(tag).id for tag in tags}
-    reasons = ledger.view.block_reasons(jobs.values())
-    return replace(known, halted={tag: reasons[job] for tag, job in jobs.items() if job in reasons})
+    """`known`, and which of `tags` wait for a person's decision, be it under a former name of the rule."""
+    jobs = {replace(twins.job(tag), rule=name).id: tag for tag in tags for name in twins.rule.names}
+    reasons = ledger.view.block_reasons(jobs)
+    return replace(known, halted={jobs[job]: reason for job, reason in reasons.items()})
 
 
 def _tags(records: Mapping[Reference, Copied]) -> list[tuple[Tag, Copied]]:

@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -34,7 +35,7 @@ from replicator.transfer.lease import Lease, LeaseLost
 from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route, place
-from replicator.transfer.writing import Moved, Writer
+from replicator.transfer.writing import Moved, Writer, new_hands
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class Tools:
     client: Callable[[str], RegistryClient]
     """The client of a configured registry, by its name."""
     lease_s: float
+    hands: ThreadPoolExecutor = field(default_factory=new_hands)
 
 
 def bring_in_line(job_id: str, tools: Tools, moved: Moved | None = None) -> None:
@@ -166,7 +168,7 @@ class Attempt:
         standing = self.tools.ledger.fleet.standing(names)
         route = self._route(target, standing.silent)
         self._wait_for(standing, route)
-        writer = Writer(route, lease, self.moved)
+        writer = Writer(route, lease, self.tools.hands, self.moved)
         began, before = time.monotonic(), self.moved.size_bytes
         try:
             if self.promotion:

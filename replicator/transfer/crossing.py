@@ -53,7 +53,9 @@ class Crossing:
             if takes_tag(rule, tag):
                 return self._bring_taken(manifest)
             if tag is None and retired(self.route):
-                return remove(self.route, self.writer)  # it lost its tag, and no event will bring it again
+                return remove(
+                    self.route, self.writer, self.rules
+                )  # it lost its tag, and no event will bring it again
             return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
         if rule.signatures is Signatures.IGNORE:
             return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")

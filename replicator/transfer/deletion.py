@@ -4,7 +4,7 @@ A delete destroys only what we put there. It needs all of these, or is blocked u
 
     the rule says `deletion: true`, or the destination's retention ends its time
     the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
-    the destination still holds the digest that we copied there
+    the destination still holds the digest that we copied there, and no other source's rule, nor a person, put it there
     nothing else at the destination depends on that digest, where it can be deleted by digest only
     the rule's hourly budget is not spent
 
@@ -19,7 +19,8 @@ from replicator.jobs import Job, Outcome
 from replicator.ledger import Copied, Promotion
 from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag
 from replicator.plan import Removal, decide_removal
-from replicator.rules import PROMOTION
+from replicator.rules import PROMOTION, RuleSet
+from replicator.transfer.provenance import Provenance
 from replicator.transfer.result import Result
 from replicator.transfer.retention import had_their_time
 from replicator.transfer.route import Route
@@ -41,7 +42,7 @@ class Blocked(PermanentError):
     """A guard forbids the delete; a person may approve it."""
 
 
-def remove(route: Route, writer: Writer) -> Result:
+def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
     """Bring the destination in line with a reference that the source does not have.
 
     Raises NotYet until the source has been without it for the rule's grace.
@@ -57,9 +58,8 @@ def remove(route: Route, writer: Writer) -> Result:
     if clause and isinstance(route.landing, Digest):
         put_there = (*put_there, route.landing)
     theirs = f"the destination holds {found}, {NOT_OURS}"
-    if record and record.rule == PROMOTION and found in put_there:
-        # What a person promoted does not go with what a rule once copied there.
-        theirs, put_there = f"the destination holds {found}, which was promoted to it", ()
+    if record and found in put_there and (keeper := _keeper(route, rules, record)):
+        theirs, put_there = f"the destination holds {found}, {keeper}", ()
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion or bool(clause)):
         case Removal.NOTHING:
             _forget(route, writer, put_there)
@@ -70,6 +70,15 @@ def remove(route: Route, writer: Writer) -> Result:
             return Result(Outcome.BLOCKED, found, theirs)
         case _:
             return _delete(route, writer, clause)
+
+
+def _keeper(route: Route, rules: RuleSet, record: Copied) -> str:
+    """Whose it is, in words, if it does not go with what this rule once copied there."""
+    if record.rule == PROMOTION:
+        return "which was promoted to it"
+    if Provenance(route, rules).is_strangers(record):
+        return f"which the rule {record.rule} put there from {record.source}"
+    return ""
 
 
 def retired(route: Route) -> str:
@@ -236,7 +245,7 @@ def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
                 writer.lease.ask_for([Job(record.rule, destination, record.repository, record.reference)])
     elif isinstance(route.landing, Tag):
         for digest in digests:
-            route.fleet.note_untagged(destination, target, digest)
+            route.fleet.note_untagged(destination, target, digest, route.rule.name)
     route.fleet.forget(destination, target, route.landing)
 
 

@@ -28,7 +28,7 @@ def had_their_time(
     ]
     kept += [
         Kept(digest, digest, at)
-        for digest, at in fleet.untagged(there.registry, target).items()
+        for digest, at in fleet.untagged(there.registry, target, rule.names).items()
         if digest not in held
     ]
     return expired(there.retention, kept, now=now)

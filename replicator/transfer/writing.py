@@ -1,7 +1,7 @@
 """Carrying out a plan at the destination: blobs side by side, then the manifests one after another, the tag last."""
 
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 from dataclasses import dataclass, field
 
@@ -18,6 +18,11 @@ LARGE_BYTES = 1024 * 1024
 """A blob of this size is remembered as soon as it is there, so that jobs at work now mount it; smaller ones together,
 when the last of them is: each remembering costs Redis a write to its disk."""
 REFERRERS_TRIES = 4
+
+
+def new_hands() -> ThreadPoolExecutor:
+    """Threads that copy blobs side by side. They are started when first needed, and kept: a job takes milliseconds."""
+    return ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob")
 
 
 @dataclass
@@ -47,10 +52,11 @@ class Moved:
 
 @dataclass
 class Writer:
-    """Carries out plans of one job. It checks the lease before every write that counts."""
+    """Carries out plans of one job, blobs by several `hands`. It checks the lease before every write that counts."""
 
     route: Route
     lease: Lease
+    hands: ThreadPoolExecutor
     moved: Moved = field(default_factory=Moved)
     wrote: bool = False
     _small: list[Digest] = field(default_factory=list)
@@ -93,15 +99,15 @@ class Writer:
             for step in blobs:
                 self.moved.add(self._copy_blob(step))
             return
-        with ThreadPoolExecutor(BLOBS_AT_ONCE, thread_name_prefix="blob") as pool:
-            # Each thread needs a context of its own, or its spans would not belong to the job's trace.
-            running = [pool.submit(copy_context().run, self._copy_blob, step) for step in blobs]
-            try:
-                for future in running:
-                    self.moved.add(future.result())
-            finally:
-                for future in running:
-                    future.cancel()
+        # Each thread needs a context of its own, or its spans would not belong to the job's trace.
+        running = [self.hands.submit(copy_context().run, self._copy_blob, step) for step in blobs]
+        try:
+            for future in running:
+                self.moved.add(future.result())
+        finally:
+            for future in running:
+                future.cancel()
+            wait(running)
 
     def _copy_blob(self, step: CopyBlob) -> Moved:
         if step.is_there:

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from replicator.errors import ConfigError, PermanentError, TemporaryError
 from replicator.operate import Desk
@@ -22,6 +22,9 @@ from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
 from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
 from replicator.web.sweeping import asking_routes, make_up_for, sweep_routes
+
+BODY_BYTES = 64 * 1024
+"""The longest body that the API reads: it reads it before it knows who speaks."""
 
 
 def create_app(
@@ -62,8 +65,25 @@ class _Switch:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        notifies = scope["type"] == "http" and scope["path"].startswith(PREFIX)
-        await (self._receiver if notifies else self._app)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await self._receiver(scope, receive, send)
+        else:
+            await self._app(scope, _bounded(receive), send)
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same messages, until their bodies are too long in all: then it raises what FastAPI makes an answer of."""
+    size = 0
+
+    async def receive_some() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_BYTES:
+            raise HTTPException(413, f"larger than {BODY_BYTES} bytes", {"Connection": "close"})
+        return message
+
+    return receive_some
 
 
 async def _http_error(_request: Request, exc: Exception) -> JSONResponse:

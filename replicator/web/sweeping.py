@@ -7,6 +7,7 @@ from replicator.errors import ConfigError
 from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.operate import Desk
 from replicator.resync import Document, Request, Scope
+from replicator.rules import TriggerType
 from replicator.web import authentication
 from replicator.web.access import NOT_AS_THINGS_STAND, NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
 from replicator.web.audit import audited
@@ -24,7 +25,9 @@ class Comparison(BaseModel):
     repository: str | None = None
     tag: str | None = None
     since: float | None = Field(
-        default=None, description="leave out images made before, seconds since the epoch"
+        default=None,
+        allow_inf_nan=False,
+        description="leave out images made before, seconds since the epoch",
     )
     prune: bool = Field(
         default=False, description="what only a destination has is to go, under the delete guards"
@@ -137,14 +140,18 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
 
 
 def make_up_for(registry: str, desk: Desk) -> None:
-    """Have all that is copied from the registry compared: a notification of it was lost. At most once a minute."""
-    rules, sweeps = desk.rules(), desk.ledger.sweeps
-    if any(rule.source == registry for rule, _ in rules.lanes):
-        minute = desk.ledger.view.now() // 60
-        request = Request(Scope(source=registry)).json
-        sweeps.ask(
-            SweepKind.RESYNC, request, by="a notification too large", mark=(f"lost|{registry}", minute)
-        )
+    """Have all compared that events of the registry would have been about: one was lost. At most once a minute."""
+    minute = desk.ledger.view.now() // 60
+    for rule in desk.rules().rules:
+        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and rule.source == registry:
+            desk.ledger.sweeps.ask(
+                SweepKind.RESYNC,
+                Request(Scope(rule=rule.name), prune=rule.deletes).json,
+                subject=rule.name,
+                by="a notification too large",
+                mark=(f"lost|{rule.name}", minute),
+                is_owed=True,
+            )
 
 
 def _ask(desk: Desk, kind: SweepKind, request: Request) -> Asked:

@@ -119,7 +119,14 @@ class ToldSweeps:
     marks: set[tuple[str, float]] = field(default_factory=set)
 
     def ask(
-        self, kind: SweepKind, request: str, *, by: str, mark: tuple[str, float] | None = None
+        self,
+        kind: SweepKind,
+        request: str,
+        *,
+        subject: str = "",
+        by: str,
+        mark: tuple[str, float] | None = None,
+        is_owed: bool = False,
     ) -> str | None:
         if mark in self.marks:
             return None

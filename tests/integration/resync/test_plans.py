@@ -11,7 +11,7 @@ from replicator.oci import Tag
 from replicator.resync import Change, Request, Scope, Watch, carry_out, enqueue, jobs_of_plan
 from replicator.resync.watch import ASKED_AT_ONCE
 from tests.fakes import images
-from tests.integration.resync.kit import swept, tools_of
+from tests.integration.resync.kit import kinds, resynced, swept, tools_of
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import World, a_rule
 
@@ -201,3 +201,20 @@ def test_a_watch_knows_what_holds_a_job_up(make_world: MakeWorld) -> None:
 
     assert watch.held_up
     assert watch.held_up.is_paused
+
+
+def test_what_is_blocked_under_a_former_name_is_blocked(make_world: MakeWorld) -> None:
+    old = replace(a_rule("old"), deletion=True, delete_cap=1)
+    world = make_world(old)
+    for tag in ("v1", "v2"):
+        world.push("eu", tag, images.image([tag.encode()]))
+    resynced(world)
+    for tag in ("v1", "v2"):
+        world.delete("eu", tag)
+    resynced(world, Request(prune=True))
+    (blocked,) = world.ledger.view.failures()
+
+    world.obey(replace(old, name="new", was=("old",)))
+
+    found = kinds(world, Request(prune=True))
+    assert found[f"us/{blocked.repository}:{blocked.reference}"] is Kind.BLOCKED

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 from replicator.demo.features import Features
 from replicator.drift import Kind
-from replicator.ledger import JobView
+from replicator.ledger import JobView, Promotion
+from replicator.oci import Repository, Tag
+from replicator.operate import undelete
 from replicator.resync import Request
 from replicator.rules import Clause, Count, Destination, Retention, TagStatus
 from tests.fakes import images
 from tests.integration.resync.kit import kinds, resynced
 from tests.integration.transfer.conftest import MakeWorld
-from tests.integration.transfer.world import API, World, a_rule
+from tests.integration.transfer.world import ALL, API, World, a_rule
 
 KEEP_TWO = Clause(TagStatus.TAGGED, Count.IMAGES, 2, prefixes=("v",))
 UNTAGGED_A_DAY = Clause(TagStatus.UNTAGGED, Count.DAYS, 1)
@@ -142,3 +144,51 @@ def test_a_manifest_whose_tag_alone_was_deleted_goes_after_a_day(make_world: Mak
     resynced(world, PRUNE)
 
     assert world.digest("us", digest) is None
+
+
+def test_what_another_rule_put_there_is_not_this_retentions(make_world: MakeWorld) -> None:
+    one = replace(a_rule("one"), destinations=(keeping(UNTAGGED_A_DAY),))
+    other = replace(a_rule("other", "ap"), filters=ALL)
+    world = make_world(one, other)
+    world.push("eu", "v1", images.image([b"one"]))
+    old = world.push("ap", "w1", images.image([b"old"]))
+    resynced(world)
+    world.push("ap", "w1", images.image([b"new"]))
+    resynced(world)
+    world.redis.zincrby(f"replicator:untagged:us|{API}", -DAYS_S, old)
+
+    resynced(world, PRUNE)
+
+    assert world.digest("us", old)
+
+
+def test_what_was_promoted_is_no_retentions(make_world: MakeWorld) -> None:
+    world = make_world(replace(a_rule(), destinations=(keeping(UNTAGGED_A_DAY),)))
+    digest = world.push("eu", "chosen", images.image([b"chosen"]))
+    order = Promotion("eu", Repository(API), digest, "us", Repository(API), Tag("v1"))
+    world.ledger.promote(order, world.ledger.view.now())
+    world.settle()
+    world.delete("eu", "chosen")
+    world.push("eu", "v1", images.image([b"new"]))
+    resynced(world)
+    world.redis.zincrby(f"replicator:untagged:us|{API}", -DAYS_S, digest)
+
+    resynced(world, PRUNE)
+
+    assert world.digest("us", digest)
+
+
+def test_what_a_person_put_back_has_its_time_anew(make_world: MakeWorld) -> None:
+    rule = replace(a_rule(), destinations=(keeping(UNTAGGED_A_DAY),), deletion=True)
+    world = make_world(rule, features=ALONE)
+    digest = world.push("eu", "v1", images.image([b"one"]))
+    resynced(world)
+    world.delete("eu", "v1")
+    world.remove(world.job("v1"))
+    world.redis.zincrby(f"replicator:untagged:us|{API}", -DAYS_S, digest)
+
+    undelete(world.desk(), next(iter(world.ledger.deletions)))
+    resynced(world, PRUNE)
+
+    assert world.digest("us", "v1") == digest
+    assert world.ledger.view.failures() == []

@@ -8,7 +8,7 @@ import pytest
 
 from replicator.demo.features import Features
 from replicator.errors import ConfigError, PermanentError
-from replicator.ledger import Promoted, Promotion, State
+from replicator.ledger import PauseKind, Promoted, Promotion, State
 from replicator.oci import Digest, Repository, Tag, referrers_tag
 from replicator.rules import PROMOTION, RegistryType, Signatures
 from replicator.transfer import bring_in_line
@@ -373,6 +373,20 @@ def test_what_was_there_before_is_remembered_though_the_process_died_after_the_w
     record = world.ledger.fleet.copied("us", Repository(PROD), Tag("v1"))
     assert record
     assert record.digest == TOP.digest
+
+
+def test_who_waits_for_a_paused_destination_is_told(world: World) -> None:
+    world.ledger.pauses.pause(PauseKind.DESTINATION, "us")
+    promotion = submitted(world)
+    said: list[str] = []
+
+    def tell(reason: str) -> None:
+        said.append(reason)
+        world.ledger.pauses.resume(PauseKind.DESTINATION, "us")
+
+    see_through(promotion, world.tools(), moved=Moved(), tell=tell)
+
+    assert said == ["the destination us is paused"]
 
 
 def test_a_promotion_that_was_taken_over_is_looked_at_once_more_and_told_once(world: World) -> None:

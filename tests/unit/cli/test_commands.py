@@ -101,3 +101,10 @@ def test_a_demo_with_one_registry_is_refused() -> None:
 
     assert result.exit_code != 0
     assert "at least one destination" in str(result.exception)
+
+
+def test_a_repair_deletes_nothing_unasked(rules: Path) -> None:
+    result = run("verify", "--repair", "--prune", "--rules", str(rules))
+
+    assert result.exit_code == 1
+    assert str(result.exception).startswith("--repair deletes nothing")

@@ -87,7 +87,7 @@ def test_openapi_names_the_scope_and_every_error_of_each_route(site: Site) -> No
         for method, route in methods.items():
             scope = "read" if method == "get" else "write"
             assert route["security"] == [{"token": [scope]}], path
-            errors = {"401", "422", "503"} | ({"403", "409"} if method == "post" else set())
+            errors = {"401", "422", "503"} | ({"403", "409", "413"} if method == "post" else set())
             errors |= {"404"} if "{" in path else set()
             errors |= {"409"} if "/plans/" in path else set()
             (success,) = set(route["responses"]) - errors

@@ -4,14 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from replicator.ledger import SweepKind
 from replicator.resync import Request, Scope
+from replicator.rules import TriggerType
 from replicator.telemetry import JSONFormatter, is_traceparent, new_traceparent, render_metrics
 from replicator.web.receiver import Bounds
-from tests.fakes.web import OLD_SECRET, SECRET, MemoryInbox, Site, ToldLedger, bearer
+from tests.fakes.web import OLD_SECRET, RULES, SECRET, FixedRules, MemoryInbox, Site, ToldLedger, bearer
 
 
 @pytest.fixture
@@ -103,16 +105,21 @@ def test_identity_is_no_encoding(site: Site) -> None:
     assert site.post("/webhooks/eu", headers=headers).status_code == 202
 
 
-def test_a_notification_too_large_has_its_registry_compared_once_a_minute() -> None:
-    site = Site(bounds=Bounds(size_bytes=100))
+def test_a_notification_too_large_has_the_rules_of_its_events_compared_once_a_minute() -> None:
+    (prod, *_) = RULES.rules
+    by_hand = replace(prod, name="by-hand", trigger=TriggerType.MANUAL)
+    rules = replace(RULES, rules=(*RULES.rules, replace(prod, name="gone", deletion=True), by_hand))
+    site = Site(bounds=Bounds(size_bytes=100), rules=FixedRules(current=rules))
 
     for _ in range(3):
         site.post("/webhooks/eu", body=b"x" * 101)
     site.post("/webhooks/open", body=b"x" * 101)
 
-    ((kind, request),) = site.ledger.sweeps.asked
-    assert kind is SweepKind.RESYNC
-    assert Request.from_json(request).scope == Scope(source="eu")
+    assert {kind for kind, _ in site.ledger.sweeps.asked} == {SweepKind.RESYNC}
+    assert [Request.from_json(request) for _, request in site.ledger.sweeps.asked] == [
+        Request(Scope(rule="prod")),
+        Request(Scope(rule="gone"), prune=True),
+    ]
 
 
 def test_a_lost_ledger_keeps_no_sender_from_its_answer() -> None:
