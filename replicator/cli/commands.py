@@ -189,7 +189,7 @@ def status(rules: Rules = None, data: Data = None, as_json: AsJSON = False) -> N
     """Show lag, pending jobs and failures for every rule and destination.
 
     lag: age of the oldest change that is not there yet. failed and blocked:
-    see failures. drift: what the last plan or resync lacked, ? before the first.
+    see failures. drift: what the last comparison found, ? before any.
     """
     reports.status(Settings.load(rules=rules, data=data), as_json=as_json)
 

@@ -23,9 +23,9 @@ HTPASSWD = f"{USER}:$2b$04$AE7Kby6fUf5GY7pGJH.Ds.nO/R9NBF6rusFG1hZ1zAuU.cHqwHZci
 """The htpasswd file in which USER has the password CHANGED."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world of the test's own, where `us` wants a password."""
+    """A world where `us` wants a password, shared by the tests of this file."""
     directory = tmp_path_factory.mktemp("credentials")
     with World(directory, RULES, regions=("eu", "us"), guarded=["us"]) as running:
         yield running
@@ -79,6 +79,7 @@ def test_two_webhook_secrets_hold_while_one_replaces_the_other(world: World) -> 
     wait_until(lambda: answer(SECRET) == 401, what="the old one is refused")
 
     assert answer("the new one") == 202
+    change(SECRET)
 
 
 def test_the_api_token_is_made_anew_where_it_was_removed(world: World) -> None:
