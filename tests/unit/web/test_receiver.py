@@ -183,7 +183,7 @@ def test_what_cannot_be_recorded_is_told_to_come_back(inbox: MemoryInbox) -> Non
 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5  # far less than such an inbox takes
     assert not inbox.entries
 
 
