@@ -195,6 +195,7 @@ def test_a_plain_image_takes_its_blobs_and_one_write() -> None:
 
     assert [step.blob.digest for step in plan.blobs] == [item.digest for item in manifest.blobs]
     assert plan.writes == (PutManifest(manifest, V1),)
+    assert plan.manifests == (manifest.digest,)
 
 
 def test_a_blob_may_be_mounted_from_where_it_is_known_to_be_or_from_right_here() -> None:
