@@ -71,7 +71,7 @@ def plan(settings: Settings, request: Request, *, as_json: bool) -> int:
                 typer.echo(line)
         else:
             for change in changes:
-                _print_change(change)
+                _print_change(change, names_extras=request.prune)
     if not as_json:
         print_sums(sweep.sums())
     return print_troubles(sweep) or (DRIFT if sweep.tally.drift else 0)
@@ -137,12 +137,13 @@ def print_sums(lanes: Iterable[LaneSum]) -> None:
         typer.echo(f"{lane.rule}: {lane.source} -> {lane.destination}{note}: {', '.join(parts)}")
 
 
-def _print_change(change: Change) -> None:
-    sign = _SIGNS.get(change.kind)
+def _print_change(change: Change, *, names_extras: bool) -> None:
+    sign = "?" if names_extras and change.kind is Kind.EXTRA else _SIGNS.get(change.kind)
     if sign is None:
         return  # only counted
-    source = f"{change.source}/{change.repository}:{change.reference}"
-    destination = f"{change.destination}/{change.target}:{change.reference}"
+    joint = "@" if ":" in change.reference else ":"
+    source = f"{change.source}/{change.repository}{joint}{change.reference}"
+    destination = f"{change.destination}/{change.target}{joint}{change.reference}"
     moved = f" ({size(change.bytes)})" if change.kind in (Kind.ADD, Kind.UPDATE) else ""
     digests = f" {change.found} -> {change.wanted}" if change.kind is Kind.UPDATE else ""
     why = f" {change.kind}: {change.detail}" if change.detail else ""

@@ -60,6 +60,7 @@ def plan(
       -  the destination has it from us, the source not any more (with --prune)
       !  blocked: a guard holds it until a person decides
       =  conflict: it differs and stays (override: false, or another rule's)
+      ?  only the destination has it, and it stays (with --prune)
 
     Tags are compared by digest: whether a registry really has what it lists,
     `replicator verify` tells.

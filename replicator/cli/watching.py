@@ -67,6 +67,9 @@ def _print_sums(watch: Watch, seconds: float) -> None:
     for name, arrivals in sorted(watch.destinations.items()):
         outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(arrivals.outcomes.items()))
         typer.echo(f"{name}: {outcomes}; {size(arrivals.size_bytes)} moved")
+        if arrivals.outcomes["copied"] and not arrivals.size_bytes:
+            # So it is where all was mounted; and where a registry only believes to have it.
+            typer.echo(f"{name} said that it has every blob: `replicator verify --deep` proves it", err=True)
     ended = f"{count(watch.asked, 'job')} ended within {duration(seconds)}"
     typer.echo(ended if watch.asked else "nothing to do: no job was submitted")
 

@@ -225,15 +225,21 @@ class Fleet:
         with answering():
             self._redis.set(f"{PREFIX}capability:{registry}|{name}", int(value), ex=_CAPABILITY_TTL_S)
 
-    def expect_subject(self, destination: str, repository: Repository, digest: Digest, ttl_s: float) -> None:
-        """Notes for `ttl_s` that we are about to put the manifest `digest` there."""
+    def expect_subject(
+        self, destination: str, repository: Repository, digest: Digest, *, job_id: str, ttl_s: float
+    ) -> None:
+        """Notes for `ttl_s` that the job is about to put the manifest `digest` there."""
         with answering():
-            self._redis.set(_subject(destination, repository, digest), 1, px=max(1, int(ttl_s * 1000)))
+            self._redis.set(_subject(destination, repository, digest), job_id, px=max(1, int(ttl_s * 1000)))
 
     def subject_expected(self, destination: str, repository: Repository, digest: Digest) -> bool:
-        """Whether somebody is about to put that manifest there."""
+        """Whether somebody is about to put that manifest there: a job that is open, and does not wait for a person."""
         with answering():
-            return bool(self._redis.exists(_subject(destination, repository, digest)))
+            job_id = self._redis.get(_subject(destination, repository, digest))
+            if not job_id:
+                return False
+            generation, state = self._redis.hmget(f"{PREFIX}job:{job_id!s}", "gen", "state")
+        return generation is not None and state is None
 
     # How registries fare
 

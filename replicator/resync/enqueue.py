@@ -60,7 +60,7 @@ def _job(change: Change, rules: RuleSet) -> Job:
         repository, reference = Repository(change.repository), parse_reference(change.reference)
         twins = landing(repository, (rule, there), rules) if rule and there else None
     except ValueError as exc:
-        raise ConfigError(f"{change.source}/{change.repository}:{change.reference}: {exc}") from exc
+        raise ConfigError(f"{change.source}/{change.repository}, {change.reference}: {exc}") from exc
     if (
         twins is None
         or (twins.rule.source, twins.target) != (change.source, change.target)

@@ -120,8 +120,9 @@ class _Gathering:
         """
         for part in artifact.walk():
             route = self.route
+            digest, job_id = part.manifest.digest, route.claim.id
             route.fleet.expect_subject(
-                route.job.destination, route.target, part.manifest.digest, SUBJECT_WAIT_S
+                route.job.destination, route.target, digest, job_id=job_id, ttl_s=SUBJECT_WAIT_S
             )
         return self._followed(artifact, depth)
 

@@ -8,7 +8,7 @@ import pytest
 from replicator.ledger import Copied, Ledger, connect
 from replicator.oci import Digest, Repository, Tag
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import DIGEST, OTHER
+from tests.integration.ledger.kit import DIGEST, OTHER, claimed, job, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -151,11 +151,28 @@ def test_a_capability_is_known_unknown_or_denied(ledger: Ledger) -> None:
 
 
 def test_an_announced_subject_is_expected_there_alone(ledger: Ledger) -> None:
-    ledger.fleet.expect_subject("us", HERE, DIGEST, 60)
+    ledger.submit([wanted(job())])
+    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=job().id, ttl_s=60)
 
     assert ledger.fleet.subject_expected("us", HERE, DIGEST)
     assert not ledger.fleet.subject_expected("us", HERE, OTHER)
     assert not ledger.fleet.subject_expected("ap", HERE, DIGEST)
+
+
+def test_a_subject_is_not_expected_of_a_job_that_waits_for_a_person(ledger: Ledger) -> None:
+    ledger.submit([wanted(job())])
+    claim = claimed(ledger, job())
+    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=claim.id, ttl_s=60)
+
+    ledger.park(claim, "damaged")
+
+    assert not ledger.fleet.subject_expected("us", HERE, DIGEST)
+
+
+def test_a_subject_is_not_expected_of_a_job_that_is_gone(ledger: Ledger) -> None:
+    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=job().id, ttl_s=60)
+
+    assert not ledger.fleet.subject_expected("us", HERE, DIGEST)
 
 
 def test_a_pause_only_ever_grows(ledger: Ledger) -> None:
