@@ -41,7 +41,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest tests/unit -q $(CORE:%=--cov=replicator.%) --cov-branch --cov-fail-under=100 \
+	$(BIN)/pytest tests/unit -q -n 2 $(CORE:%=--cov=replicator.%) --cov-branch --cov-fail-under=100 \
 		--cov-report=term-missing:skip-covered
 
 test: check judges

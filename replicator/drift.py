@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from replicator.jobs import Job, may_want
-from replicator.oci import Digest, Repository, Tag, companion_subject, referrers_tag
+from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, referrers_tag
 from replicator.plan import Facts, Verdict, Written, decide
-from replicator.rules import Rule, Signatures, takes_tag
-from replicator.rules.retention import Retention
+from replicator.rules import Destination, Rule, Signatures, takes_tag
 
 NOT_OURS = "it was not put there by this rule, or nobody remembers"
 NOT_DELETED = "the rule does not delete"
@@ -53,14 +52,18 @@ class Twins:
     target: Repository
 
     @property
-    def retention(self) -> Retention | None:
-        """How long the destination keeps what the source no longer has."""
-        there = self.rule.destination(self.destination)
-        return there.retention if there else None
+    def there(self) -> Destination | None:
+        """The destination, as the rule describes it."""
+        return self.rule.destination(self.destination)
 
-    def job(self, reference: Tag) -> Job:
+    def job(self, reference: Reference) -> Job:
         """The job that brings this reference in line."""
         return Job(self.rule.name, self.destination, self.repository, reference)
+
+    @property
+    def wants_untagged(self) -> bool:
+        """Whether the rule takes manifests without a tag."""
+        return takes_tag(self.rule, None)
 
     def wants(self, tag: Tag) -> bool:
         """Whether the rule takes the tag, or would if what the tag belongs to is there.
@@ -97,7 +100,7 @@ class Known:
     there: Mapping[Tag, Past] = field(default_factory=dict)
     answered: frozenset[Tag] = frozenset()
     halted: Mapping[Tag, str] = field(default_factory=dict)
-    expired: Mapping[Tag, str] = field(default_factory=dict)
+    expired: Mapping[Reference, str] = field(default_factory=dict)
     subjects: frozenset[Digest] = frozenset()
 
     def with_subjects(self, digests: Iterable[Digest]) -> "Known":
@@ -118,7 +121,7 @@ class Difference:
     """
 
     twins: Twins
-    reference: Tag
+    reference: Reference
     kind: Kind
     wanted: Digest | None
     found: Digest | None
@@ -139,12 +142,16 @@ class Difference:
     @property
     def source_name(self) -> str:
         """The reference at the source, in full."""
-        return f"{self.twins.rule.source}/{self.twins.repository}:{self.reference}"
+        return _name(self.twins.rule.source, self.twins.repository, self.reference)
 
     @property
     def destination_name(self) -> str:
         """The reference at the destination, in full."""
-        return f"{self.twins.destination}/{self.twins.target}:{self.reference}"
+        return _name(self.twins.destination, self.twins.target, self.reference)
+
+
+def _name(registry: str, repository: Repository, reference: Reference) -> str:
+    return f"{registry}/{repository}{':' if isinstance(reference, Tag) else '@'}{reference}"
 
 
 def drift(
@@ -222,3 +229,14 @@ def _extra(twins: Twins, tag: Tag, found: Digest | None, known: Known, *, prune:
     if not prune:
         return Difference(twins, tag, Kind.EXTRA, None, found, NOT_PRUNED)
     return Difference(twins, tag, Kind.DELETE, None, found, clause, is_drift=True)
+
+
+def untagged_drift(twins: Twins, held: Iterable[Digest], known: Known) -> Iterator[Difference]:
+    """The manifests without a tag, of those that the destination holds, whose time there is over.
+
+    Where the rule takes manifests without a tag none is: it would be copied again.
+    """
+    for digest in held:
+        if digest in known.expired and not twins.wants_untagged:
+            clause = known.expired[digest]
+            yield Difference(twins, digest, Kind.DELETE, None, digest, clause, is_drift=True)

@@ -15,6 +15,7 @@ from replicator.errors import ReplicatorError
 from replicator.intake import take_in
 from replicator.jobs import Crew, jobs_at_once
 from replicator.ledger import Pause, PauseKind
+from replicator.rules import RuleSet
 from replicator.runtime import Runtime
 from workers.sweeps import make_sweeper
 
@@ -74,7 +75,10 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
 
     def dispatch() -> None:
         rules = runtime.rules
-        _tell_pauses(ledger.pauses.all(), paused)
+        pauses = ledger.pauses.all()
+        _tell_pauses(pauses, paused)
+        for rule_names in _halved(pauses, rules):
+            ledger.pauses.spread(rule_names)
         names = ledger.destinations() | set(rules.destinations)
         crews = ledger.crews()
         _warn_of_short(crews, rules.destinations, told)
@@ -94,6 +98,14 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         ledger.wait(max(0.01, soonest))
 
     return dispatch
+
+
+def _halved(pauses: list[Pause], rules: RuleSet) -> list[tuple[str, ...]]:
+    """All names of each rule that is paused under some of them, because it was renamed."""
+    resting = {pause.name for pause in pauses if pause.kind is PauseKind.RULE}
+    return [
+        rule.names for rule in rules.rules if resting.intersection(rule.names) not in (set(), {*rule.names})
+    ]
 
 
 def _tell_pauses(pauses: list[Pause], told: dict[tuple[PauseKind, str], Pause]) -> None:

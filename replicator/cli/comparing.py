@@ -86,10 +86,10 @@ def resync(settings: Settings, request: Request, *, plan_file: Path | None, wait
     sweep = None if plan_file else Sweep(tools, request, weighs=False)
     with progress() as show:
         if sweep:
-            jobs = jobs_of(shown(sweep, show), everything=request.everything)
+            jobs = jobs_of(watch.during(shown(sweep, show)), everything=request.everything)
         else:
             document = read(_text(plan_file), str(plan_file))
-            jobs = iter(jobs_of_plan(document.changes, tools))
+            jobs = watch.during(jobs_of_plan(document.changes, tools))
         try:
             for portion in enqueue(jobs, tools.ledger, action=REPAIR if request.everything else None):
                 watch.add(portion)

@@ -59,14 +59,19 @@ def plan(
       ~  the destination has something else
       -  the destination has it from us, the source not any more (with --prune)
       !  blocked: a guard holds it until a person decides
-      =  conflict: it differs and stays (override: false, or another rule wrote it)
+      =  conflict: it differs and stays (override: false, or another rule's)
 
-    Exit status: 0 everything in line, 2 drift, 1 something could not be read (it is never taken for absent).
+    Tags are compared by digest: whether a registry really has what it lists,
+    `replicator verify` tells.
+
+    Exit status: 0 everything in line, 2 drift, 1 something could not be read
+    (it is never taken for absent).
 
     Examples:
       replicator plan
       replicator plan --destination us --repository 'payments/**'
-      replicator plan --json > plan.json     # read it, then: replicator resync --plan plan.json
+      replicator plan --json > plan.json
+      replicator resync --plan plan.json        # after you read it
     """
     scope = Scope(rule, destination, source, repository, tag)
     request = Request(scope, moment(since), prune, share(recheck, "--recheck"))
@@ -110,14 +115,21 @@ def resync(
 ) -> None:
     """Bring every destination in line: compare, and have everything copied that differs.
 
-    The command of the bad day: it wants a Redis, empty or not, and workers; the receiver may be down, and events may
-    stream in, which go first. Without options it is about all rules. Ctrl-C ends the comparison, or the waiting; jobs
-    that were submitted are done all the same.
+    The command of the bad day: it wants a Redis, empty or not, and workers;
+    the receiver may be down, and events may stream in, which go first. Without
+    options it is about all rules. Ctrl-C ends the comparison, or the waiting;
+    jobs that were submitted are done all the same.
 
-    Deleting (--prune) keeps every guard: only what came from us, only if the source says twice that it is gone, not
-    more than `delete_cap` an hour. Look at `replicator plan --prune` before.
+    Deleting (--prune) keeps every guard: only what came from us, only if the
+    source says twice that it is gone, not more than `delete_cap` an hour. Look
+    at `replicator plan --prune` before.
 
-    Exit status: 0 done (with --wait: all is there), 1 something could not be read, failed or waits for a person.
+    A registry whose storage was emptied wants a restart before it: it may
+    remember what it had. Afterwards `replicator verify --deep` proves that all
+    is there.
+
+    Exit status: 0 done (with --wait: all is there), 1 something could not be
+    read, failed or waits for a person.
 
     Examples:
       replicator resync --destination us --wait          # a region was lost
@@ -126,6 +138,8 @@ def resync(
     """
     if prune and not yes:
         raise ConfigError("--prune deletes: look at `replicator plan --prune` first, then add --yes")
+    if everything and since:
+        raise ConfigError("--all looks at everything, also at what is in line: it does not go with --since")
     narrowing = (rule, destination, source, repository, tag, since, recheck)
     if plan and (everything or prune or any(item is not None for item in narrowing)):
         raise ConfigError("--plan names everything that is to be done: leave the other options out")
@@ -164,10 +178,16 @@ def verify(
 ) -> None:
     """Prove that destinations hold what they should: every tag, manifest, blob and signature is really there.
 
-    What is not in line is reported as `plan` does; of what is, everything below the tag is asked for, and with --deep
-    read and hashed. A line for each defect, then sums.
+    What is not in line is reported, as by `plan`; of what is, everything below
+    the tag is asked for, and with --deep read and hashed. A line for each
+    defect, then sums.
 
-    Exit status: 0 all is right, 2 something is not, 1 something could not be read, or not be mended.
+    --repair sends again what is absent or wrong. A file that is damaged in a
+    registry's storage has to be removed there first, and a registry that caches
+    to be restarted: it does not write what it believes to have.
+
+    Exit status: 0 all is right, 2 something is not, 1 something could not be
+    read, or not be mended.
 
     Examples:
       replicator verify --destination us
@@ -175,6 +195,8 @@ def verify(
       replicator verify --sample 5% --json          # every night
       replicator verify --repair
     """
+    if prune and repair:
+        raise ConfigError("--repair deletes nothing: leave --prune out, and see `replicator resync --prune`")
     scope = Scope(rule, destination, source, repository, tag)
     options = verifying.Options(deep, share(sample, "--sample"), repair, as_json)
     request = Request(scope, moment(since), prune)

@@ -126,6 +126,7 @@ _APPROVE = """Let blocked jobs go on in spite of their reason.
 
 What is approved is the reason as `show` words it, and nothing else: the
 next guard, or another digest, needs another approval. `show` also says
-what approving would do. On a terminal it asks before it approves --all.
+what approving would do. --all means every blocked job; on a terminal it
+asks before it approves them.
 
 Example: replicator failures approve 8fdec0cc"""

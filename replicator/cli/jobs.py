@@ -4,8 +4,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import typer
@@ -60,37 +60,26 @@ def show(settings: Settings, asked: Asked) -> int:
     """Print everything of each; 1 if an id is unknown."""
     desk = Runtime(settings).desk
     items, problems = _items(desk, asked)
-    shown = 0
-    pieces: list[dict[str, object]] = []
-    for portion in _portions(items):
-        described = {
-            one.job.id: one
-            for one in operate.describe(desk, [it for it in portion if isinstance(it, JobView)])
-        }
-        now = desk.ledger.view.now()
-        for item in portion:
-            if asked.as_json:
-                pieces.append(
-                    DeadLetterAnswer.of(item).model_dump()
-                    if isinstance(item, DeadLetter)
-                    else JobAnswer.of(described[item.id]).model_dump()
-                )
-                continue
-            typer.echo("" if shown else None, nl=bool(shown))
-            shown += 1
-            typer.echo(
-                _letter_card(item, now) if isinstance(item, DeadLetter) else _card(described[item.id], now)
-            )
     if asked.as_json:
-        typer.echo(json.dumps(pieces, indent=2))
+        typer.echo(json.dumps([_answer(item).model_dump() for item in _described(desk, items)], indent=2))
+    else:
+        for number, item in enumerate(_described(desk, items)):
+            if number:
+                typer.echo()
+            now = desk.ledger.view.now()
+            typer.echo(_letter_card(item, now) if isinstance(item, DeadLetter) else _card(item, now))
     return _complain(problems)
 
 
 def settle(settings: Settings, verb: Verb, asked: Asked, *, yes: bool) -> int:
     """Do it to each and print what came of it; 1 if an id is unknown or something could not be done."""
     desk = Runtime(settings).desk
+    if verb is Verb.APPROVE and asked.everything and asked.filters.state is None:
+        asked = replace(asked, filters=replace(asked.filters, state=State.BLOCKED))
     found, problems = _items(desk, asked)
     items = list(found)
+    jobs = operate.describe(desk, [item for item in items if isinstance(item, JobView)])
+    names = {one.job.id: one.end for one in jobs}
     if asked.everything and verb is not Verb.RETRY and items and not yes:
         _ask(verb, items)
     answers: list[SettledAnswer] = []
@@ -100,7 +89,7 @@ def settle(settings: Settings, verb: Verb, asked: Asked, *, yes: bool) -> int:
         if asked.as_json:
             answers.append(SettledAnswer.of(settled))
         else:
-            typer.echo(_outcome(desk, settled), err=not settled.is_done)
+            typer.echo(_outcome(settled, names), err=not settled.is_done)
     if asked.as_json:
         typer.echo(SettledAnswers(settled=answers).model_dump_json(indent=2))
     elif asked.everything:
@@ -148,10 +137,16 @@ def _letters(desk: Desk, asked: Asked) -> Iterator[DeadLetter]:
     return operate.letters(desk, asked.filters) if asked.of_failures else iter(())
 
 
-def _portions(items: Iterable[Item]) -> Iterator[list[Item]]:
+def _described(desk: Desk, items: Iterable[Item]) -> Iterator[Description | DeadLetter]:
     rest = iter(items)
     while portion := list(islice(rest, _PORTION)):
-        yield portion
+        jobs = iter(operate.describe(desk, [item for item in portion if isinstance(item, JobView)]))
+        for item in portion:
+            yield item if isinstance(item, DeadLetter) else next(jobs)
+
+
+def _answer(item: Description | DeadLetter) -> JobAnswer | DeadLetterAnswer:
+    return DeadLetterAnswer.of(item) if isinstance(item, DeadLetter) else JobAnswer.of(item)
 
 
 def _ask(verb: Verb, items: list[Item]) -> None:
@@ -179,11 +174,10 @@ def _complain(problems: Iterable[str]) -> int:
     return status
 
 
-def _outcome(desk: Desk, settled: Settled) -> str:
-    if isinstance(settled.item, DeadLetter):
-        return f"{settled.item.id}  dead letter of {settled.item.registry}: {settled.said}"
-    (found,) = operate.describe(desk, [settled.item])
-    return f"{settled.item.id}  {found.end}: {settled.said}"
+def _outcome(settled: Settled, names: Mapping[str, str]) -> str:
+    item = settled.item
+    name = f"dead letter of {item.registry}" if isinstance(item, DeadLetter) else names[item.id]
+    return f"{item.id}  {name}: {settled.said}"
 
 
 # What is printed
@@ -230,8 +224,7 @@ def _letter_card(letter: DeadLetter, now: float) -> str:
             "from": letter.registry,
             "reason": letter.reason,
             "content type": letter.content_type or "none",
-            "size": f"{letter.size_bytes} bytes"
-            + ("" if len(letter.body) == letter.size_bytes else f", of which {len(letter.body)} were kept"),
+            "size": f"{letter.size_bytes} bytes{'' if letter.is_whole else ', of which only the beginning was kept'}",
             "received": _moment(letter.received_at, now),
             "trace": letter.trace or "none",
         }

@@ -1,6 +1,5 @@
 """The commands that keep things: `pause`, `resume`, `undelete`, `export`. All work on the ledger in Redis alone."""
 
-import json
 import os
 import sys
 import tempfile
@@ -55,7 +54,7 @@ def list_deletions(settings: Settings, *, limit: int, as_json: bool) -> None:
         return
     now = desk.ledger.view.now()
     for deletion in found:
-        by = f"by rule {deletion.rule}" if deletion.rule else "by a rule that is not known"
+        by = f"by rule {deletion.rule}" if deletion.rule else "by no rule that is known"
         typer.echo(
             f"{deletion.id}  {_place(deletion)}\n    {deletion.digest}, {span(now - deletion.at)} ago, {by}"
         )
@@ -98,7 +97,7 @@ def export(settings: Settings, output: Path | None) -> None:
             unfinished.unlink(missing_ok=True)
     except OSError as exc:
         raise ConfigError(f"--output: cannot write {output}: {exc.strerror}") from exc
-    typer.echo(f"{output}: {json.dumps(output.stat().st_size)} bytes")
+    typer.echo(f"{output}: {output.stat().st_size} bytes")
 
 
 def _place(deletion: Deletion) -> str:

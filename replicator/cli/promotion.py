@@ -20,7 +20,7 @@ from replicator.oci import Digest
 from replicator.rules import Signatures
 from replicator.runtime import Runtime
 from replicator.settings import Settings
-from replicator.transfer.promote import HEAD_START_S, Order, resolve, see_through, submit
+from replicator.transfer.promote import HEAD_START_S, Order, digest_expected, resolve, see_through, submit
 from replicator.transfer.writing import Moved
 
 
@@ -36,11 +36,7 @@ def order_of(
     """The order that the arguments word. Raises ConfigError for what is missing or no digest."""
     if not start or not end:
         raise ConfigError("promote wants a SOURCE and a DESTINATION (or --history)")
-    try:
-        digest = Digest(expect) if expect else None
-    except ValueError as exc:
-        raise ConfigError(f"--expect: {exc}") from exc
-    return Order(start, end, digest, override, signatures, by or _user())
+    return Order(start, end, digest_expected(expect), override, signatures, by or _user())
 
 
 def promote(settings: Settings, order: Order, *, as_json: bool) -> None:
@@ -145,7 +141,7 @@ def _summary(done: Promoted) -> str:
 
 def _told(moved: Moved, seconds: float) -> str:
     blobs = f"{moved.copied} blobs sent, {moved.mounted} mounted, {moved.present} there already"
-    signed = f"{moved.followers} signatures and referrers"
+    signed = f"signatures and referrers: {moved.followers}"
     return f"{blobs}; {moved.size_bytes} bytes; {signed}; {seconds:.1f} s"
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from replicator.cli.progress import count
 from replicator.errors import ConfigError
 from replicator.ledger import PauseKind
 from replicator.oci import Repository, Tag
@@ -27,13 +28,13 @@ def check(settings: Settings) -> int:
     except RulesError as exc:
         for problem in exc.problems:
             typer.echo(problem)
-        count = len(exc.problems)
-        typer.echo(f"{count} mistake{'s' if count > 1 else ''} in {settings.rules}", err=True)
+        typer.echo(f"{count(len(exc.problems), 'mistake')} in {settings.rules}", err=True)
         return 1
     for warning in loaded.warnings:
         typer.echo(f"{warning} (warning)")
     typer.echo(
-        f"{settings.rules}: {len(loaded.rules.rules)} rules, {len(loaded.rules.registries)} registries: ok"
+        f"{settings.rules}: {count(len(loaded.rules.rules), 'rule')},"
+        f" {count(len(loaded.rules.registries), 'registry', 'registries')}: ok"
     )
     return 0
 

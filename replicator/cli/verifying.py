@@ -39,7 +39,7 @@ class _Sums:
         self.numbers["defects"] += len(checked.defects)
         if proof := checked.proof:
             self.numbers.update(
-                proved=1,
+                proved=not checked.defects,
                 manifests=proof.manifests,
                 blobs=proof.blobs,
                 bytes=proof.size_bytes,
@@ -97,8 +97,17 @@ def verify(settings: Settings, request: Request, options: Options) -> int:
         left = _run(verification.again(report.damaged), [], options)
         report.mended = len(report.damaged) - len(left.damaged)
         report.damaged, report.troubles = left.damaged, [*report.troubles, *failures, *left.troubles]
+    if request.scope.is_whole and request.since is None and not report.troubles:
+        _note(tools, report)
     _print(report, options)
     return report.status
+
+
+def _note(tools: Tools, report: _Report) -> None:
+    """Have status and metrics show what is wrong now, instead of what an earlier comparison found."""
+    wrong = Counter(checked.difference.lane for checked in report.damaged)
+    for rule, destination in report.lanes:
+        tools.ledger.sweeps.note(rule, destination, drift=wrong[rule, destination])
 
 
 def _run(stream: Iterable[Checked | Trouble], lanes: list[tuple[str, str]], options: Options) -> _Report:
@@ -117,7 +126,7 @@ def _repair(tools: Tools, damaged: list[Checked]) -> list[str]:
     typer.echo(f"repairing {count(len(damaged), 'reference')}", err=True)
     watch = Watch(tools.ledger)
     jobs = [checked.difference.job for checked in damaged]
-    for portion in enqueue(jobs, tools.ledger, action=REPAIR):
+    for portion in enqueue(watch.during(jobs), tools.ledger, action=REPAIR):
         watch.add(portion)
     wait_for(tools.ledger, watch)
     return [

@@ -57,6 +57,9 @@ def _line(watch: Watch, seconds: float) -> str:
             f"{name}: {arrivals.ended:,} of {count(arrivals.asked, 'reference')},"
             f" {size(arrivals.size_bytes)} at {size(rate)}/s{left}"
         )
+    if view := watch.held_up:
+        why = "it is paused" if view.is_paused else view.reason
+        parts.append(f"{view.destination}/{view.repository}:{view.reference} waits: {why}")
     return "; ".join(parts)
 
 
@@ -64,7 +67,8 @@ def _print_sums(watch: Watch, seconds: float) -> None:
     for name, arrivals in sorted(watch.destinations.items()):
         outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in sorted(arrivals.outcomes.items()))
         typer.echo(f"{name}: {outcomes}; {size(arrivals.size_bytes)} moved")
-    typer.echo(f"{count(watch.asked, 'job')} ended within {duration(seconds)}")
+    ended = f"{count(watch.asked, 'job')} ended within {duration(seconds)}"
+    typer.echo(ended if watch.asked else "nothing to do: no job was submitted")
 
 
 def _print_json(watch: Watch, seconds: float) -> None:

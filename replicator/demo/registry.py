@@ -67,6 +67,10 @@ class Registry:
             return Response(response.status, headers, b"", response.content_length)
         return replace(response, headers=headers)
 
+    def lose_everything(self) -> None:
+        """Be as empty as a registry whose disk is new."""
+        self.storage = Storage()
+
     def close(self) -> None:
         """Stop posting notifications."""
         self._notifier.close()

@@ -4,9 +4,10 @@ import http.client
 import json
 import secrets
 import socket
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,23 +38,26 @@ POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What one run works with. `notifies` says that the registries are our own and report pushes by themselves."""
+    """What one run works with. `own` are registries of ours, which report pushes by themselves; none if real ones were
+    given.
+    """
 
     runtime: Runtime
     regions: Sequence[str]
     secret: str = field(repr=False)
-    notifies: bool
+    own: Mapping[str, DemoRegistry]
 
     def client(self, region: str) -> RegistryClient:
         """The client of a region's registry."""
         return self.runtime.client(region)
 
 
-def run(registries: Sequence[str]) -> None:
+def run(registries: Sequence[str], *, keep: bool = False) -> None:
     """Push a signed image for two platforms in the first region; return once it was read back in all the others.
 
-    `registries` are URLs of real ones, the source first; without any, three of our own are started. Raises ConfigError
-    if the copies do not arrive, whole, within a minute.
+    `registries` are URLs of real ones, the source first; without any, three of our own are started. With `keep` all of
+    it runs on until the input ends: there each line has one of our own lose all that it holds. Raises ConfigError if
+    the copies do not arrive, whole, within a minute.
     """
     if len(registries) == 1:
         raise ConfigError("one --registry is not enough: name a source and at least one destination")
@@ -66,20 +70,36 @@ def run(registries: Sequence[str]) -> None:
         _say(f"         2 platforms, {size_kib} KiB, signed: {image.signature_tag}")
         push(demo.client(demo.regions[0]), REPOSITORY, TAG, image)
         pushed = time.monotonic()
-        if not demo.notifies:
+        if not demo.own:
             _notify(demo, image)
         for region in _arrivals(demo, image, pushed):
             size_bytes = read_back(demo.client(region), REPOSITORY, TAG, image)
             _say(
                 f"verified {region}: tag, index, both platforms, signature: {size_bytes} bytes hashed, all right"
             )
+        if keep:
+            _practise(demo)
+
+
+def _practise(demo: Demo) -> None:
+    settings = demo.runtime.settings
+    _say("keeps    running until Ctrl-C. In another terminal:")
+    _say(f"           export REPLICATOR_RULES={settings.rules} REPLICATOR_DATA={settings.data}")
+    lost = next((region for region in demo.regions[1:] if region in demo.own), None)
+    if lost:
+        _say(f"         Enter here: {lost} loses all that it holds")
+    for _ in sys.stdin:
+        if lost:
+            demo.own[lost].lose_everything()
+            _say(f"lost     {lost}: it is empty")
 
 
 def _start(stack: ExitStack, directory: Path, registries: Sequence[str]) -> Demo:
     port = _free_port()
     secret = secrets.token_urlsafe(16)
-    urls = list(registries) or [_own_registry(stack, name, port, secret) for name in REGIONS]
-    names = REGIONS if not registries else tuple(f"region-{number}" for number in range(1, len(urls) + 1))
+    own = {} if registries else {name: _own_registry(stack, name, port, secret) for name in REGIONS}
+    urls = list(registries) or [_served(stack, registry) for registry in own.values()]
+    names = tuple(own) or tuple(f"region-{number}" for number in range(1, len(urls) + 1))
     rules = directory / "rules"
     rules.mkdir()
     (rules / "demo.yaml").write_text(_rules(dict(zip(names, urls, strict=True)), secret), encoding="utf-8")
@@ -92,7 +112,7 @@ def _start(stack: ExitStack, directory: Path, registries: Sequence[str]) -> Demo
     runtime = Runtime(settings)
     stack.callback(runtime.close)
     _say(f"ready    receiver, scheduler, worker and Redis; rule {RULE}: {names[0]} -> {', '.join(names[1:])}")
-    return Demo(runtime, names, secret, notifies=not registries)
+    return Demo(runtime, names, secret, own)
 
 
 def _settings(data: Path, rules: Path, port: int) -> Settings:
@@ -102,10 +122,14 @@ def _settings(data: Path, rules: Path, port: int) -> Settings:
     return given.model_copy(update={"redis_url": None, **tokens})
 
 
-def _own_registry(stack: ExitStack, name: str, port: int, secret: str) -> str:
+def _own_registry(stack: ExitStack, name: str, port: int, secret: str) -> DemoRegistry:
     url = f"http://127.0.0.1:{port}/webhooks/{name}"
     registry = DemoRegistry(notify=[Endpoint(url, {"Authorization": f"Bearer {secret}"})])
     stack.callback(registry.close)
+    return registry
+
+
+def _served(stack: ExitStack, registry: DemoRegistry) -> str:
     running = serve(registry)
     stack.callback(running.close)
     return running.url

@@ -9,12 +9,13 @@ from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Down, Fleet, Sighting, Standing
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
+from replicator.ledger.letters import DeadLetter
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.selection import Selection
 from replicator.ledger.survey import Capability, Copy, Survey
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
-from replicator.ledger.view import DeadLetter, JobView, Lane, State, View, lanes_of
+from replicator.ledger.view import JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
 
 __all__ = [

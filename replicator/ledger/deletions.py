@@ -17,7 +17,7 @@ _PAGE = 50
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """A manifest that was deleted at Redis time `at`. `rule` is None for one that an early release deleted."""
+    """A manifest that was deleted at Redis time `at`. `rule` is None if none is known to have asked for it."""
 
     id: str
     at: float
@@ -41,7 +41,7 @@ class Deletion:
             digest=Digest(fields["digest"]),
             media_type=fields["media_type"],
             manifest_raw=raw(fields["manifest"]),
-            rule=fields.get("rule"),
+            rule=fields.get("rule") or None,
         )
 
 

@@ -4,7 +4,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -152,8 +152,29 @@ class Fleet:
 
     def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
         """Forgets what we put there."""
-        with answering():
-            self._redis.hdel(_copies(destination, repository), reference)
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.hdel(_copies(destination, repository), reference)
+            pipe.zrem(_untagged(destination, repository), reference)
+            pipe.hdel(_authors(destination, repository), reference)
+            pipe.execute()
+
+    def note_untagged(self, destination: str, repository: Repository, digest: Digest, rule: str) -> None:
+        """Notes that a manifest of ours, from that rule, lost its tag just now."""
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            seconds, micros = self._redis.time()
+            pipe.zadd(_untagged(destination, repository), {digest: seconds + micros / 1e6})
+            pipe.hset(_authors(destination, repository), digest, rule)
+            pipe.execute()
+
+    def untagged(
+        self, destination: str, repository: Repository, rules: Collection[str]
+    ) -> dict[Digest, float]:
+        """Manifests that these rules put there under a tag that holds something else now, or is gone: since when."""
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.zrange(_untagged(destination, repository), 0, -1, withscores=True)
+            pipe.hgetall(_authors(destination, repository))
+            found, by = pipe.execute()
+        return {Digest(str(name)): float(at) for name, at in found if by.get(name) in rules}
 
     # Where blobs are
 
@@ -325,12 +346,12 @@ class Fleet:
         repository: Repository,
         reference: Reference,
         *,
-        rule: str,
         digest: Digest,
         manifest_raw: bytes,
         media_type: str,
+        rule: str = "",
     ) -> None:
-        """Keeps what `rule` is about to delete, so that it can be put back while its blobs live."""
+        """Keeps what is about to be deleted, by which rule if it is one, to be put back while its blobs live."""
         entry = {
             "rule": rule,
             "destination": destination,
@@ -346,6 +367,14 @@ class Fleet:
 
 def _copies(destination: str, repository: Repository) -> str:
     return f"{PREFIX}copied:{destination}|{repository}"
+
+
+def _untagged(destination: str, repository: Repository) -> str:
+    return f"{PREFIX}untagged:{destination}|{repository}"
+
+
+def _authors(destination: str, repository: Repository) -> str:
+    return f"{PREFIX}authors:{destination}|{repository}"
 
 
 def _blob(destination: str, digest: Digest) -> str:

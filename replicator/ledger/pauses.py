@@ -1,5 +1,6 @@
 """What people paused: rules and destinations whose jobs wait, while their events go on being taken and recorded."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -35,6 +36,7 @@ class Pauses:
         scripts = Scripts(client)
         self._pause = scripts.script("pause")
         self._resume = scripts.script("resume")
+        self._spread = scripts.script("spread_pause")
 
     def pause(self, kind: PauseKind, name: str, reason: str = "") -> bool:
         """From now on no job of it is started; those that run go on. False if it was paused before: then only the
@@ -43,10 +45,15 @@ class Pauses:
         with answering():
             return bool(self._pause(kind.value, name, " ".join(reason.split())[:TEXT_LIMIT]))
 
-    def resume(self, kind: PauseKind, name: str) -> bool:
-        """Makes due at once what the pause held back. False if it was not paused."""
+    def resume(self, kind: PauseKind, name: str, *former: str) -> bool:
+        """Makes due at once what the pause held back, under this name and former ones. False if it was not paused."""
         with answering():
-            return bool(self._resume(kind.value, name))
+            return bool(self._resume(kind.value, name, *former))
+
+    def spread(self, names: Iterable[str]) -> None:
+        """A rule with these names, of which one is paused, is paused under all of them."""
+        with answering():
+            self._spread(*names)
 
     def all(self) -> list[Pause]:
         """The pauses in force, the oldest first."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 
+from replicator.ledger.claim import TEXT_LIMIT
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
 
@@ -36,7 +37,9 @@ class SweepState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SweepView:
-    """A sweep. `request` and `result` are JSON, `by` says who asked, `error` why it failed. Times are Redis time."""
+    """A sweep. `request` and `result` are JSON, `by` says who asked, `error` why it failed, or was postponed the last
+    of `postponed` times. Times are Redis time.
+    """
 
     id: str
     kind: SweepKind
@@ -48,6 +51,8 @@ class SweepView:
     ended_at: float | None = None
     result: str | None = None
     error: str | None = None
+    is_owed: bool = False
+    postponed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,7 @@ class Sweeps:
         self._ask = scripts.script("ask_sweep")
         self._take = scripts.script("take_sweep")
         self._renew = scripts.script("renew_sweep")
+        self._postpone = scripts.script("postpone_sweep")
         self._end = scripts.script("end_sweep")
 
     def ask(
@@ -77,20 +83,22 @@ class Sweeps:
         subject: str = "",
         by: str,
         mark: tuple[str, float] | None = None,
+        is_owed: bool = False,
     ) -> str | None:
-        """Asks for a sweep; its id. With a `mark`, a name and a number, it is asked for once for each higher number:
-        None if somebody else did. Sweeps of one subject run one after another.
+        """Asks for a sweep; its id. With a `mark`, a name and a number, it is asked for once for each higher number,
+        and not while the same still waits: None if somebody else did. Sweeps of one subject run one after another. One
+        that `is_owed` is to be made again as long as something of it cannot be read.
         """
         sweep_id = secrets.token_hex(8)
         name, value = mark or ("", 0.0)
         with answering():
-            is_new = self._ask(sweep_id, kind, subject or sweep_id, request, by, name, value)
+            is_new = self._ask(sweep_id, kind, subject or sweep_id, request, by, name, value, int(is_owed))
         return sweep_id if is_new else None
 
     def mark(self, name: str, value: float) -> None:
         """Sets a mark as if a sweep had been asked for."""
         with answering():
-            self._ask("", "", "", "", "", name, value)
+            self._ask("", "", "", "", "", name, value, 0)
 
     def marks(self) -> dict[str, float]:
         """Every mark."""
@@ -113,6 +121,11 @@ class Sweeps:
         """Lets somebody else take it, as if it had not been ours."""
         with answering():
             self._renew(sweep_id, 0)
+
+    def postpone(self, sweep_id: str, delay_s: float, error: str) -> bool:
+        """Has it made again `delay_s` from now, and says why. False if it is not ours any more."""
+        with answering():
+            return bool(self._postpone(sweep_id, delay_s, error[:TEXT_LIMIT]))
 
     def end(self, sweep_id: str, *, result: str = "", error: str = "") -> None:
         """The sweep is done, or with an error failed."""
@@ -163,4 +176,6 @@ def _view(sweep_id: str, found: dict[str, str]) -> SweepView:
         ended_at=moment("ended_at"),
         result=found.get("result") or None,
         error=found.get("error") or None,
+        is_owed=found.get("owed") == "1",
+        postponed=int(found.get("postponed", 0)),
     )

@@ -11,8 +11,9 @@ from typing import Any
 import redis
 
 from replicator.jobs import Job
-from replicator.ledger.connect import HELD, PREFIX, answering, raw
+from replicator.ledger.connect import HELD, PREFIX, answering
 from replicator.ledger.inbox import DEAD
+from replicator.ledger.letters import DeadLetter
 from replicator.ledger.selection import EVERYTHING, Selection
 from replicator.ledger.streams import backwards, beginning
 from replicator.oci import Digest, Reference, Repository
@@ -81,20 +82,6 @@ class JobView:
     def job(self) -> Job:
         """The job itself."""
         return Job(self.rule, self.destination, self.repository, self.reference)
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A notification that nobody could read. `body` is cut if `size_bytes` is larger."""
-
-    id: str
-    registry: str
-    content_type: str
-    body: bytes
-    size_bytes: int
-    reason: str
-    received_at: float
-    trace: str | None
 
 
 class View:
@@ -184,6 +171,9 @@ class View:
         """The ids of open jobs that begin so; if there are none, those of jobs in the history."""
         if not _ID_PREFIX.match(prefix):
             return []
+        with answering():
+            if self._redis.exists(f"{PREFIX}job:{prefix}"):
+                return [prefix]
         found: set[str] = set()
         for lane in self._members("lanes"):
             with answering():
@@ -201,11 +191,13 @@ class View:
 
     def each_dead_letter(self) -> Iterator[DeadLetter]:
         """All notifications that nobody could read, the latest first, read in portions."""
-        return (_dead_letter(*entry) for entry in backwards(self._redis, DEAD, page=_LETTERS))
+        return (DeadLetter.from_entry(*entry) for entry in backwards(self._redis, DEAD, page=_LETTERS))
 
     def dead_letters_named(self, prefix: str) -> list[DeadLetter]:
         """The dead letters whose ids begin so, or the first few of them."""
-        return [_dead_letter(*entry) for entry in beginning(self._redis, DEAD, prefix, limit=_LETTERS)]
+        return [
+            DeadLetter.from_entry(*entry) for entry in beginning(self._redis, DEAD, prefix, limit=_LETTERS)
+        ]
 
     def _members(self, name: str) -> list[str]:
         with answering():
@@ -327,17 +319,4 @@ def _done_view(fields: dict[str, str]) -> JobView:
         finished_at=float(fields["finished_at"]),
         trace=fields["trace"] or None,
         size_bytes=int(fields.get("size_bytes", 0)),
-    )
-
-
-def _dead_letter(entry: str, fields: dict[str, str]) -> DeadLetter:
-    return DeadLetter(
-        id=entry,
-        registry=fields["registry"],
-        content_type=fields["content_type"],
-        body=raw(fields["body"]),
-        size_bytes=int(fields["size_bytes"]),
-        reason=fields["reason"],
-        received_at=float(fields["received_at"]),
-        trace=fields["trace"] or None,
     )

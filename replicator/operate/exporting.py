@@ -8,11 +8,25 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 
 from replicator import __version__
-from replicator.ledger import Capability, Copied, DeadLetter, Deletion, JobView, Lane, Pause, State
+from replicator.ledger import (
+    Capability,
+    Copied,
+    DeadLetter,
+    Deletion,
+    JobView,
+    Lane,
+    Pause,
+    Promoted,
+    State,
+    SweepView,
+    Swept,
+)
 from replicator.operate.desk import Desk
 
 VERSION = 1
 """Of the document: raised when a field changes its meaning or goes."""
+PROMOTIONS = 10_000
+"""All that the ledger keeps."""
 
 
 def export(desk: Desk) -> Iterator[str]:
@@ -42,6 +56,12 @@ def export(desk: Desk) -> Iterator[str]:
             for copy in survey.copies()
         ),
         "deletions": map(_deletion, desk.ledger.deletions),
+        "promotions": map(_fields, desk.ledger.promotions.history(PROMOTIONS)),
+        "sweeps": map(_fields, desk.ledger.sweeps.open()),
+        "compared": (
+            {"rule": rule, "destination": there, **_fields(swept)}
+            for (rule, there), swept in sorted(desk.ledger.sweeps.swept(lanes).items())
+        ),
         "capabilities": map(_fields, survey.capabilities()),
     }
     for name, records in sections.items():
@@ -53,7 +73,16 @@ def export(desk: Desk) -> Iterator[str]:
 
 
 def _fields(
-    record: Capability | Copied | DeadLetter | Deletion | JobView | Lane | Pause,
+    record: Capability
+    | Copied
+    | DeadLetter
+    | Deletion
+    | JobView
+    | Lane
+    | Pause
+    | Promoted
+    | SweepView
+    | Swept,
 ) -> dict[str, object]:
     return dataclasses.asdict(record)
 

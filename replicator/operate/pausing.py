@@ -23,7 +23,10 @@ def pause(desk: Desk, kind: PauseKind, name: str, reason: str = "") -> bool:
 
 
 def resume(desk: Desk, kind: PauseKind, name: str) -> None:
-    """What waited is due at once. Raises PermanentError, which names what is paused, if this is not."""
-    if not desk.ledger.pauses.resume(kind, name):
+    """What waited is due at once, under a rule's former names, too. Raises PermanentError, which names what is paused,
+    if this is not.
+    """
+    rule = desk.rules().rule(name) if kind is PauseKind.RULE else None
+    if not desk.ledger.pauses.resume(kind, *(rule.names if rule else (name,))):
         paused = ", ".join(f"{it.kind} {it.name}" for it in desk.ledger.pauses.all())
         raise PermanentError(f"the {kind} {name!r} is not paused; paused are: {paused or 'none'}")

@@ -1,7 +1,7 @@
 """From what a person typed to the jobs and dead letters that are meant. What is mistyped is an error, never nothing."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from replicator.errors import ConfigError
 from replicator.ledger import DeadLetter, Deletion, JobView, Selection, State
@@ -41,11 +41,14 @@ def failures(desk: Desk, filters: Filters) -> Iterator[JobView]:
 
 
 def letters(desk: Desk, filters: Filters) -> Iterator[DeadLetter]:
-    """The dead letters that are meant. They belong to a source, and to no rule, destination or repository."""
+    """The dead letters that are meant, without their bodies: many may be too much for our memory.
+
+    They belong to a source, and to no rule, destination or repository.
+    """
     if filters.state not in (None, DEAD) or filters.rule or filters.destination or filters.repository:
         return iter(())
     found = desk.ledger.view.each_dead_letter()
-    return (letter for letter in found if filters.source in (None, letter.registry))
+    return (replace(letter, body=b"") for letter in found if filters.source in (None, letter.registry))
 
 
 def find(desk: Desk, prefix: str, *, with_letters: bool = False) -> JobView | DeadLetter:
@@ -74,13 +77,15 @@ def _one(prefix: str, ids: list[str], what: str) -> None:
 
 def _selection(desk: Desk, filters: Filters) -> Selection:
     rules, lanes = desk.rules(), desk.ledger.view.lane_names()
-    named = {rule.name for rule in rules.rules} | {rule for rule, _ in lanes}
+    named = {name for rule in rules.rules for name in rule.names} | {rule for rule, _ in lanes}
     _known("rule", filters.rule, named)
     _known("destination", filters.destination, {*rules.destinations, *(there for _, there in lanes)})
     _known("source", filters.source, {rule.source for rule in rules.rules})
-    wanted = None if filters.rule is None else {filters.rule}
+    # What a renamed rule left open under a former name is still the rule's.
+    rule = rules.rule(filters.rule) if filters.rule else None
+    wanted = set(rule.names) if rule else None if filters.rule is None else {filters.rule}
     if filters.source is not None:
-        fed = {rule.name for rule in rules.rules if rule.source == filters.source}
+        fed = {name for rule in rules.rules if rule.source == filters.source for name in rule.names}
         wanted = fed if wanted is None else wanted & fed
     try:
         return Selection(

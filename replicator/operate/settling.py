@@ -79,7 +79,7 @@ def _settled(verb: Verb, job: JobView, *, is_done: bool | None) -> Settled:
 
 def _settle_letter(ledger: Ledger, verb: Verb, letter: DeadLetter) -> Settled:
     match verb:
-        case Verb.RETRY if len(letter.body) < letter.size_bytes:
+        case Verb.RETRY if not letter.is_whole:
             return Settled(letter, False, "its body was too large to be kept whole: push again")
         case Verb.RETRY:
             is_done, said = ledger.revive(letter.id), "back in the inbox"

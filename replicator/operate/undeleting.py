@@ -36,9 +36,13 @@ def undelete(desk: Desk, deletion: Deletion, *, force: bool = False) -> Undelete
     if head and head.digest == deletion.digest:
         return Undeleted(deletion, ())
     if head and not force:
-        raise PermanentError(f"{_place(deletion)} holds {head.digest} now: only --force writes over it")
+        raise PermanentError(
+            f"{_place(deletion)} holds {head.digest} now, which is written over only by force"
+        )
     manifests = list(_whole(desk, client, deletion, _DEPTH))
-    desk.ledger.fleet.forget(deletion.destination, deletion.repository, deletion.reference)
+    # Its digest, too: as a manifest of ours without a tag it would go by retention.
+    for reference in (deletion.reference, deletion.digest):
+        desk.ledger.fleet.forget(deletion.destination, deletion.repository, reference)
     for manifest in manifests[:-1]:
         client.put_manifest(deletion.repository, manifest.digest, manifest)
     client.put_manifest(deletion.repository, deletion.reference, manifests[-1])

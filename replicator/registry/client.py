@@ -42,7 +42,7 @@ class RegistryClient:
     ) -> Digest | None:
         """The digest that `reference` holds, or None where it is absent: a 404, and nothing else.
 
-        One HEAD. With the digest that is `known` from before, a registry that can answers only that it is unchanged.
+        One HEAD. With the digest that a tag is `known` to have held, a registry that can answers only that it does.
         """
         return manifests.digest_of(self._session, repository, reference, known=known)
 

@@ -33,7 +33,7 @@ def listing(session: Session, repository: Repository) -> Listing | None:
         url = session.url(f"/v2/{repository}/tags/list", query)
         page, known = [], len(found)
         for answer in pages(session, Call("GET", url, topic, scopes, limit_bytes=PAGE_BYTES)):
-            if answer.status == 404:
+            if answer.status == 404 and not _is_page(answer):
                 return None
             if not answer.is_success:
                 raise failure(answer, topic)
@@ -69,6 +69,12 @@ def _digests(body: bytes) -> Listing:
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return found
+
+
+def _is_page(answer: Answer) -> bool:
+    # A proxy's own 404 is no word of the registry: taken for one, everything in the repository would count as gone.
+    kind = str(answer.headers.get("content-type", ""))
+    return kind.partition(";")[0].strip().lower() == "text/html"
 
 
 def referrers(session: Session, repository: Repository, digest: Digest) -> list[Descriptor] | None:

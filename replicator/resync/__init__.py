@@ -20,7 +20,7 @@ errand      carrying out what somebody else asked for
 from replicator.resync.agenda import Errand, agenda
 from replicator.resync.document import Change, Document, LaneSum, read, written
 from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
-from replicator.resync.errand import carry_out
+from replicator.resync.errand import carry_out, troubles_of
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tally import Tally
@@ -49,5 +49,6 @@ __all__ = [
     "jobs_of",
     "jobs_of_plan",
     "read",
+    "troubles_of",
     "written",
 ]

@@ -24,6 +24,8 @@ class Errand:
     by: str
     mark: str
     value: float
+    is_owed: bool = False
+    """Whether nothing else would make up for what it leaves out."""
 
 
 def agenda(rules: RuleSet, marks: Mapping[str, float], now: float) -> Iterator[Errand]:
@@ -47,8 +49,7 @@ def _scheduled(rule: Rule, marks: Mapping[str, float], now: float) -> Iterator[E
         yield Errand(rule.name, None, "schedule", mark, now)
     elif (slot := is_due(rule.schedule, last=last, now=now, salt=rule.names[-1])) is not None:
         # A schedule hears of no delete, so that its runs look for what is gone.
-        deletes = rule.deletion or any(there.retention for there in rule.destinations)
-        request = Request(Scope(rule=rule.name), prune=deletes)
+        request = Request(Scope(rule=rule.name), prune=rule.deletes)
         yield Errand(rule.name, request, "schedule", mark, slot)
 
 
@@ -57,7 +58,7 @@ def _backfills(rule: Rule, marks: Mapping[str, float]) -> Iterator[Errand]:
         if not any(name in marks for name in _marks("backfill", rule, f"|{there.registry}")):
             request = Request(Scope(rule=rule.name, destination=there.registry))
             mark = f"backfill|{rule.name}|{there.registry}"
-            yield Errand(rule.name, request, "backfill", mark, _ONCE)
+            yield Errand(rule.name, request, "backfill", mark, _ONCE, is_owed=True)
 
 
 def _marks(kind: str, rule: Rule, rest: str) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
-from replicator.drift import Difference, Known, Listing, Twins, drift
+from replicator.drift import Difference, Known, Listing, Twins, drift, untagged_drift
 from replicator.errors import ReplicatorError
 from replicator.oci import Digest, Reference, Repository, Tag, companion_subject
 from replicator.resync.flow import Later
@@ -66,6 +66,9 @@ class Comparison(Generic[T]):
                 yield trouble(exc, [pair])
         tags = {tag for side in sides for tag in (*listed, *side.listed) if side.twins.wants(tag)}
         meant = sorted(filter(self.scope.takes, tags))
+        for side in sides if self.prune and self.scope.tag is None else ():
+            if any(isinstance(reference, Digest) for reference in side.known.expired):
+                yield Later(partial(self._untagged, side))
         for first in range(0, len(meant), TAGS_A_STEP):
             yield Later(partial(self._portion, listed, sides, meant[first : first + TAGS_A_STEP]))
 
@@ -92,6 +95,16 @@ class Comparison(Generic[T]):
                 yield from [self.examine(item) for item in self._compared(side, source, tags)]
             except ReplicatorError as exc:
                 yield trouble(exc, [side.twins])
+
+    def _untagged(self, side: Side) -> Iterator[T | Trouble | Later[T | Trouble]]:
+        twins = side.twins
+        digests = [digest for digest in side.known.expired if isinstance(digest, Digest)]
+        try:
+            held = [each for each in digests if self._digest(twins.destination, twins.target, each, each)]
+        except ReplicatorError as exc:
+            yield trouble(exc, [twins])
+            return
+        yield from [self.examine(item) for item in untagged_drift(twins, held, side.known)]
 
     def _source(self, listed: Listing, sides: list[Side], tags: list[Tag]) -> Listing:
         twins = sides[0].twins

@@ -5,11 +5,11 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from replicator.drift import Difference, Kind
+from replicator.drift import Difference, Kind, Twins
 from replicator.errors import ConfigError
 from replicator.jobs import Job
 from replicator.ledger import Ledger, Submission
-from replicator.oci import Digest, Repository, Tag
+from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.resync.document import Change
 from replicator.resync.flow import Later, flow
 from replicator.resync.scope import landing
@@ -57,31 +57,38 @@ def _job(change: Change, rules: RuleSet) -> Job:
     rule = rules.rule(change.rule)
     there = rule.destination(change.destination) if rule and rule.enabled else None
     try:
-        repository, tag = Repository(change.repository), Tag(change.reference)
+        repository, reference = Repository(change.repository), parse_reference(change.reference)
         twins = landing(repository, (rule, there), rules) if rule and there else None
     except ValueError as exc:
         raise ConfigError(f"{change.source}/{change.repository}:{change.reference}: {exc}") from exc
     if (
         twins is None
         or (twins.rule.source, twins.target) != (change.source, change.target)
-        or not twins.wants(tag)
+        or not _is_wanted(twins, reference)
     ):
         raise ConfigError(
             f"the rules changed since the plan was made: {change.rule} does not bring {change.source}/"
             f"{change.repository}:{change.reference} to {change.destination}/{change.target} any more"
         )
-    return twins.job(tag)
+    return twins.job(reference)
+
+
+def _is_wanted(twins: Twins, reference: Reference) -> bool:
+    return twins.wants(reference) if isinstance(reference, Tag) else not twins.wants_untagged
 
 
 def _moved(change: Change, tools: Tools) -> Iterator[str]:
     """A sentence if either side holds something else than the plan says."""
+    reference = parse_reference(change.reference)
     for registry, repository, planned in (
         (change.source, change.repository, change.wanted),
         (change.destination, change.target, change.found),
     ):
+        if planned is None and isinstance(reference, Digest):
+            continue  # what lost its tag may be at the source all the same
         client = tools.client(registry)
         expected = Digest(planned) if planned else None
-        read = partial(client.digest_of, Repository(repository), Tag(change.reference), known=expected)
+        read = partial(client.digest_of, Repository(repository), reference, known=expected)
         found = tools.patience.read(registry, read)
         if found != expected:
             name = f"{registry}/{repository}:{change.reference}"

@@ -34,6 +34,12 @@ def carry_out(view: SweepView, tools: Tools) -> str:
     return json.dumps({"submitted": submitted, "lanes": lanes, "troubles": sweep.troubles})
 
 
+def troubles_of(result: str) -> list[str]:
+    """What could not be read, from what `carry_out` gave."""
+    found: list[str] = json.loads(result)["troubles"]
+    return found
+
+
 def _submitted(jobs: Iterable[Job], tools: Tools, *, action: str | None) -> int:
     return sum(len(portion) for portion in enqueue(jobs, tools.ledger, action=action))
 

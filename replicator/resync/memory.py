@@ -10,7 +10,7 @@ from replicator.oci import Reference, Tag
 from replicator.plan import Written
 from replicator.rules import RuleSet
 from replicator.rules.links import Writer, is_strangers
-from replicator.rules.retention import Kept, expired
+from replicator.transfer.retention import had_their_time
 
 
 def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
@@ -23,15 +23,19 @@ def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
         answered=frozenset(
             tag for tag, _ in _tags(here) if is_answered(rules, twins.destination, twins.target, tag)
         ),
-        expired=_expired(twins, there, ledger) if twins.retention else {},
+        expired=had_their_time(
+            twins.rule, twins.there, twins.target, fleet=ledger.fleet, now=ledger.view.now()
+        )
+        if twins.there and twins.there.retention
+        else {},
     )
 
 
 def with_halted(known: Known, twins: Twins, tags: Iterable[Tag], ledger: Ledger) -> Known:
-    """`known`, and which of `tags` wait for a person's decision."""
-    jobs = {tag: twins.job(tag).id for tag in tags}
-    reasons = ledger.view.block_reasons(jobs.values())
-    return replace(known, halted={tag: reasons[job] for tag, job in jobs.items() if job in reasons})
+    """`known`, and which of `tags` wait for a person's decision, be it under a former name of the rule."""
+    jobs = {replace(twins.job(tag), rule=name).id: tag for tag in tags for name in twins.rule.names}
+    reasons = ledger.view.block_reasons(jobs)
+    return replace(known, halted={jobs[job]: reason for job, reason in reasons.items()})
 
 
 def _tags(records: Mapping[Reference, Copied]) -> list[tuple[Tag, Copied]]:
@@ -54,13 +58,3 @@ def _past(record: Copied, twins: Twins, rules: RuleSet) -> Past:
             rules, Writer(record.rule, start, tag), end=(twins.destination, twins.target), ours=ours
         ),
     )
-
-
-def _expired(twins: Twins, there: Mapping[Reference, Copied], ledger: Ledger) -> dict[Tag, str]:
-    kept = [
-        Kept(reference, record.digest, record.at)
-        for reference, record in there.items()
-        if record.digest and record.rule in twins.rule.names
-    ]
-    found = expired(twins.retention, kept, now=ledger.view.now()) if twins.retention else {}
-    return {reference: clause for reference, clause in found.items() if isinstance(reference, Tag)}

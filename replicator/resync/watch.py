@@ -1,9 +1,11 @@
 """Following jobs to their end, as the ledger tells it: what they did, what they moved, and which need a person."""
 
+import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TypeVar
 
 from replicator.jobs import Job
 from replicator.ledger import JobView, Ledger, State
@@ -11,6 +13,7 @@ from replicator.ledger import JobView, Ledger, State
 HISTORY_A_LOOK = 1000
 ASKED_AT_ONCE = 50
 """How many waiting jobs each look asks for. The history tells of those that end, this of those that need a person."""
+T = TypeVar("T")
 
 
 @dataclass
@@ -37,6 +40,8 @@ class Watch:
         self.destinations: dict[str, Arrivals] = {}
         self.halted: dict[str, JobView] = {}
         """Jobs that need a person, by their ids."""
+        self.held_up: JobView | None = None
+        """One of those that wait for another try, or for the end of a pause, if there is one."""
 
     def add(self, jobs: Iterable[Job]) -> None:
         """Watch these as well."""
@@ -57,31 +62,44 @@ class Watch:
 
     def look(self) -> None:
         """Take note of all that ended since the last look."""
-        while True:
-            ended, self._seen = self._ledger.view.ended_after(self._seen, HISTORY_A_LOOK)
-            for view in ended:
-                self._end(view.id, str(view.outcome), view.size_bytes)
-            if len(ended) < HISTORY_A_LOOK:
-                break
+        self._read_history()
         asked = list(islice(self._waiting, ASKED_AT_ONCE))
         open_jobs = self._ledger.view.open_jobs(asked)
+        waits = (view for view in open_jobs.values() if view.state is State.PENDING)
+        self.held_up = next((view for view in waits if view.reason or view.is_paused), None)
         for job_id in asked:
             found = open_jobs.get(job_id)
             if found is None:
-                self._gone(job_id)
-            elif found.state in (State.PARKED, State.BLOCKED):
+                continue
+            if found.state in (State.PARKED, State.BLOCKED):
                 self.halted[job_id] = found
                 self._end(job_id, "failed" if found.state is State.PARKED else "blocked", 0)
             else:
                 # Whoever comes first is asked for last the next time.
                 self._waiting[job_id] = self._waiting.pop(job_id)
+        if len(open_jobs) < len(asked):
+            # They may have ended between the two questions; what the history does not know, a person dropped.
+            self._read_history()
+            for job_id in asked:
+                if job_id not in open_jobs:
+                    self._end(job_id, "dropped", 0)
 
-    def _gone(self, job_id: str) -> None:
-        # It may have ended between the two questions; if the history does not know, a person dropped it.
-        view = self._ledger.view.job_view(job_id)
-        self._end(
-            job_id, str(view.outcome) if view and view.outcome else "dropped", view.size_bytes if view else 0
-        )
+    def during(self, items: Iterable[T], *, every_s: float = 1.0) -> Iterator[T]:
+        """The items as they come, with a look now and then: the history keeps the latest jobs only."""
+        looked_at = time.monotonic()
+        for item in items:
+            if time.monotonic() - looked_at >= every_s:
+                self.look()
+                looked_at = time.monotonic()
+            yield item
+
+    def _read_history(self) -> None:
+        while True:
+            ended, self._seen = self._ledger.view.ended_after(self._seen, HISTORY_A_LOOK)
+            for view in ended:
+                self._end(view.id, str(view.outcome), view.size_bytes)
+            if len(ended) < HISTORY_A_LOOK:
+                return
 
     def _end(self, job_id: str, outcome: str, size_bytes: int) -> None:
         job = self._waiting.pop(job_id, None)

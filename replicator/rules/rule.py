@@ -71,6 +71,11 @@ class Rule:
         """The name and all former ones, the name first."""
         return (self.name, *self.was)
 
+    @property
+    def deletes(self) -> bool:
+        """Whether something may be deleted by it: what is gone at the source, or what has had its time."""
+        return self.deletion or any(there.retention for there in self.destinations)
+
     def destination(self, registry: str) -> Destination | None:
         """This rule's destination at `registry`, if it has one."""
         return next((item for item in self.destinations if item.registry == registry), None)

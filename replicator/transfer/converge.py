@@ -31,7 +31,7 @@ def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) ->
         reading = read_source(route, writer.lease, hint)
         manifest, hint = reading.manifest, None
         route.answered(route.rule.source)
-        result = crossing.bring(manifest) if manifest else remove(route, writer)
+        result = crossing.bring(manifest) if manifest else remove(route, writer, rules)
         if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
             return replace(result, is_settled=reading.is_settled)
     raise TemporaryError(f"{route.start} changed {ROUNDS} times while it was being copied", retry_after=1.0)

@@ -23,6 +23,7 @@ from replicator.plan import (
     was_cut_short,
 )
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
+from replicator.transfer.deletion import remove, retired
 from replicator.transfer.doubts import Doubts, open_eyes
 from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
 from replicator.transfer.provenance import CONFLICT, Provenance
@@ -51,6 +52,10 @@ class Crossing:
         if subject is None:
             if takes_tag(rule, tag):
                 return self._bring_taken(manifest)
+            if tag is None and retired(self.route):
+                return remove(
+                    self.route, self.writer, self.rules
+                )  # it lost its tag, and no event will bring it again
             return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
         if rule.signatures is Signatures.IGNORE:
             return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")

@@ -2,9 +2,9 @@
 
 A delete destroys only what we put there. It needs all of these, or is blocked until a person approves:
 
-    the rule says `deletion: true`
+    the rule says `deletion: true`, or the destination's retention ends its time
     the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
-    the destination still holds the digest that we copied there
+    the destination still holds the digest that we copied there, and no other source's rule, nor a person, put it there
     nothing else at the destination depends on that digest, where it can be deleted by digest only
     the rule's hourly budget is not spent
 
@@ -19,8 +19,10 @@ from replicator.jobs import Job, Outcome
 from replicator.ledger import Copied, Promotion
 from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag
 from replicator.plan import Removal, decide_removal
-from replicator.rules import PROMOTION
+from replicator.rules import PROMOTION, RuleSet
+from replicator.transfer.provenance import Provenance
 from replicator.transfer.result import Result
+from replicator.transfer.retention import had_their_time
 from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
 
@@ -40,7 +42,7 @@ class Blocked(PermanentError):
     """A guard forbids the delete; a person may approve it."""
 
 
-def remove(route: Route, writer: Writer) -> Result:
+def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
     """Bring the destination in line with a reference that the source does not have.
 
     Raises NotYet until the source has been without it for the rule's grace.
@@ -48,15 +50,17 @@ def remove(route: Route, writer: Writer) -> Result:
     head = route.destination.head_manifest(route.target, route.landing)
     found = head.digest if head else None
     record = route.fleet.copied(route.job.destination, route.target, route.landing)
-    if record is None and isinstance(route.landing, Digest):
+    clause = retired(route)
+    if record is None and isinstance(route.landing, Digest) and not clause:
         # Deleting a manifest is told by digest and by tag; what stands under a tag is the tag's job.
         return Result(Outcome.SKIPPED, None, "nothing was copied by this digest")
     put_there = tuple(filter(None, (record.digest, record.intent))) if record else ()
+    if clause and isinstance(route.landing, Digest):
+        put_there = (*put_there, route.landing)
     theirs = f"the destination holds {found}, {NOT_OURS}"
-    if record and record.rule == PROMOTION and found in put_there:
-        # What a person promoted does not go with what a rule once copied there.
-        theirs, put_there = f"the destination holds {found}, which was promoted to it", ()
-    match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion):
+    if record and found in put_there and (keeper := _keeper(route, rules, record)):
+        theirs, put_there = f"the destination holds {found}, {keeper}", ()
+    match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion or bool(clause)):
         case Removal.NOTHING:
             _forget(route, writer, put_there)
             return Result(Outcome.UNCHANGED, None, "absent on both sides")
@@ -65,10 +69,30 @@ def remove(route: Route, writer: Writer) -> Result:
         case Removal.NOT_OURS if not route.claim.approves(theirs):
             return Result(Outcome.BLOCKED, found, theirs)
         case _:
-            return _delete(route, writer)
+            return _delete(route, writer, clause)
 
 
-def _delete(route: Route, writer: Writer) -> Result:
+def _keeper(route: Route, rules: RuleSet, record: Copied) -> str:
+    """Whose it is, in words, if it does not go with what this rule once copied there."""
+    if record.rule == PROMOTION:
+        return "which was promoted to it"
+    if Provenance(route, rules).is_strangers(record):
+        return f"which the rule {record.rule} put there from {record.source}"
+    return ""
+
+
+def retired(route: Route) -> str:
+    """The clause of the destination's retention that ends this reference's time there, or nothing."""
+    return _had_their_time(route).get(route.landing, "")
+
+
+def _had_their_time(route: Route) -> dict[Reference, str]:
+    there = route.rule.destination(route.job.destination)
+    now = route.claim.claimed_at
+    return had_their_time(route.rule, there, route.target, fleet=route.fleet, now=now)
+
+
+def _delete(route: Route, writer: Writer, clause: str) -> Result:
     _gone_for_good(route)
     manifest = route.destination.get_manifest(route.target, route.landing)
     if manifest is None:
@@ -80,7 +104,7 @@ def _delete(route: Route, writer: Writer) -> Result:
     if route.destination.head_manifest(route.target, route.landing):
         raise TemporaryError(f"{route.end} is still there after its deletion")
     _forget(route, writer, (manifest.digest,))
-    return Result(Outcome.DELETED, manifest.digest)
+    return Result(Outcome.DELETED, manifest.digest, clause)
 
 
 def _gone_for_good(route: Route) -> None:
@@ -195,6 +219,8 @@ def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
     record = route.fleet.copied(route.job.destination, route.target, tag)
     if record is None or digest not in (record.digest, record.intent) or record.rule not in route.rule.names:
         return False
+    if not route.rule.deletion and tag not in _had_their_time(route):
+        return False
     if route.source.head_manifest(record.repository, record.reference):
         return False
     _waited(route, f"{route.claim.id}|{route.claim.since}|{route.claim.generation}|{tag}")
@@ -217,6 +243,9 @@ def _forget(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> None:
                 writer.lease.ask_for_promotion(_once_more(route, reference, record, gone))
             else:
                 writer.lease.ask_for([Job(record.rule, destination, record.repository, record.reference)])
+    elif isinstance(route.landing, Tag):
+        for digest in digests:
+            route.fleet.note_untagged(destination, target, digest, route.rule.name)
     route.fleet.forget(destination, target, route.landing)
 
 

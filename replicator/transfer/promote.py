@@ -37,6 +37,14 @@ class Order:
     by: str = ""
 
 
+def digest_expected(text: str | None) -> Digest | None:
+    """The digest that `--expect` names. Raises ConfigError if it is none."""
+    try:
+        return Digest(text) if text else None
+    except ValueError as exc:
+        raise ConfigError(f"--expect: {exc}") from exc
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     registry: str
@@ -95,9 +103,13 @@ def see_through(promotion: Promotion, tools: Tools, *, moved: Moved, tell: Calla
         view = tools.ledger.view.job_view(promotion.job.id)
         due_at = view.due_at if view else None
         is_due = due_at is not None and due_at <= tools.ledger.view.now()
-        if view and view.reason and view.state is State.PENDING:
-            tell(view.reason)
+        if view and view.state is State.PENDING and (why := _why_it_waits(view)):
+            tell(why)
         time.sleep(_LOOK_S)
+
+
+def _why_it_waits(view: JobView) -> str | None:
+    return f"the destination {view.destination} is paused" if view.is_paused else view.reason
 
 
 def outcome(ledger: Ledger, promotion: Promotion) -> Promoted | None:

@@ -4,6 +4,7 @@ It believes nothing but what the registry answers now: no record of the fleet, a
 anything of what it names. What is wrong is a defect; a registry that does not answer is an error, which is neither.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +35,7 @@ class Origin:
 
 @dataclass
 class Prover:
-    """Proves references of one repository of a destination. Safe for several threads.
+    """Proves references of one repository of a destination. Safe for several threads; best made once a repository.
 
     `deep` re-reads and hashes every blob, in constant memory. `seen` holds what was proved already and is not asked
     for again; provers of one run may share it, whatever their registries and repositories. Without an `origin` nothing
@@ -45,7 +46,7 @@ class Prover:
     repository: Repository
     origin: Origin | None = None
     deep: bool = False
-    seen: set[str] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set)
     _origin_tags: frozenset[Tag] | None = field(default=None, init=False)
     _without_referrers_api: set[str] = field(default_factory=set, init=False)
 
@@ -92,11 +93,11 @@ class Prover:
             return str(exc)
         return None
 
-    def mark(self, what: str, digest: Digest) -> str:
+    def mark(self, what: str, digest: Digest) -> bytes:
         """The element of `seen` that stands for `digest` as a `what`, proved as thoroughly as this prover does it."""
-        depth = "deep" if self.deep else "shallow"
-        scope = f"from {self.origin.client.name}/{self.origin.repository}" if self.origin else "alone"
-        return "|".join((what, depth, scope, self.destination.name, self.repository, digest))
+        scope = f"{self.origin.client.name}|{self.origin.repository}" if self.origin else ""
+        mark = f"{what}|{self.deep}|{scope}|{self.destination.name}|{self.repository}|{digest}"
+        return hashlib.blake2b(mark.encode(), digest_size=16).digest()  # there may be millions
 
     # What the source has for a subject
 
@@ -132,8 +133,7 @@ class Prover:
 
     def is_at_source(self, referrer: Digest) -> bool:
         """Whether the source has it: a list may name what was never pushed, or is gone, and cannot be copied."""
-        origin = self.origin
-        return origin is not None and origin.client.head_manifest(origin.repository, referrer) is not None
+        return bool(self.origin and self.origin.client.head_manifest(self.origin.repository, referrer))
 
     def _listed(
         self, client: RegistryClient, repository: Repository, subject: Digest

@@ -46,7 +46,7 @@ class Provenance:
             is_resync=route.claim.action is None,
             is_answered=is_answered(self.rules, route.job.destination, route.target, route.landing),
             # Who promotes moves the tag, whoever wrote it: that is what a promotion is.
-            is_strangers=there is not None and not route.is_promotion and self._is_strangers(there),
+            is_strangers=there is not None and not route.is_promotion and self.is_strangers(there),
         )
 
     def announce(self, digest: Digest, origins: tuple[str, ...]) -> None:
@@ -69,7 +69,8 @@ class Provenance:
         route = self.route
         route.fleet.confirm(route.job.destination, route.target, written, manifests=manifests)
 
-    def _is_strangers(self, record: Copied) -> bool:
+    def is_strangers(self, record: Copied) -> bool:
+        """Whether what was put at the destination belongs to a rule that has nothing to do with this one's source."""
         route = self.route
         tag = record.reference if isinstance(record.reference, Tag) else None
         writer = Writer(record.rule, (record.source, record.repository), tag)

@@ -33,6 +33,7 @@ READ_ERRORS: Responses = {
 WRITE_ERRORS: Responses = {
     **READ_ERRORS,
     **_error(403, "the token may only read"),
+    **_error(413, "the body is too large"),
     **NOT_AS_THINGS_STAND,
 }
 

@@ -9,10 +9,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from replicator import operate
 from replicator.ledger import DeadLetter, Deletion, PauseKind
 from replicator.operate import Desk, Filters, Item, Verb
+from replicator.rules import Signatures
+from replicator.transfer.promote import Order, digest_expected, resolve, submit
 from replicator.web.access import NOT_FOUND, WRITE_ERRORS, may
 from replicator.web.answers import (
     PauseAnswer,
     Pauses,
+    PromotedAnswer,
     SettledAnswer,
     SettledAnswers,
     UndeletedAnswer,
@@ -73,6 +76,20 @@ class Rest(Subject):
     reason: str = ""
 
 
+class Wanted(_Wish):
+    """A promotion: `source` is REGISTRY/REPOSITORY:TAG or @DIGEST, `destination` REGISTRY/REPOSITORY, with :TAG or not.
+
+    `expect` is the digest that the source's tag must hold, `override` False keeps another digest at the destination.
+    """
+
+    source: str
+    destination: str
+    expect: str | None = None
+    override: bool = True
+    signatures: Signatures = Signatures.FOLLOW
+    by: str = "API"
+
+
 class Force(_Wish):
     """Whether to write over what stands there now."""
 
@@ -85,6 +102,21 @@ def action_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
     _job_routes(routes, desk)
     _letter_routes(routes, desk)
     _pause_routes(routes, desk)
+
+    @routes.post("/promote", status_code=202)
+    def promote(wish: Wanted) -> PromotedAnswer:
+        """Have one image copied by its digest, now and without a rule: GET /api/v1/jobs/ID tells what became of it."""
+        with audited("promote", **wish.model_dump()):
+            order = Order(
+                wish.source,
+                wish.destination,
+                digest_expected(wish.expect),
+                wish.override,
+                wish.signatures,
+                wish.by,
+            )
+            promotion = resolve(order, desk.rules(), desk.client)
+            return PromotedAnswer(id=submit(desk.ledger, promotion), digest=promotion.digest)
 
     @routes.post("/failures/retry")
     def retry_failures(chosen: Chosen) -> SettledAnswers:

@@ -29,6 +29,13 @@ class LaneStatus(_Answer):
     compared_at: float | None
 
 
+class PromotedAnswer(_Answer):
+    """The job that promotes, and the digest that it brings."""
+
+    id: str
+    digest: str
+
+
 class InboxStatus(_Answer):
     """Notifications that were taken and not yet turned into jobs."""
 

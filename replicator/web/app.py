@@ -3,11 +3,13 @@
 /webhooks/ is served by the receiver itself, before FastAPI: see `replicator.web.receiver`.
 """
 
+import functools
+
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from replicator.errors import ConfigError, PermanentError, TemporaryError
 from replicator.operate import Desk
@@ -19,7 +21,10 @@ from replicator.web.front import Front
 from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
 from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
-from replicator.web.sweeping import asking_routes, sweep_routes
+from replicator.web.sweeping import asking_routes, make_up_for, sweep_routes
+
+BODY_BYTES = 64 * 1024
+"""The longest body that the API reads: it reads it before it knows who speaks."""
 
 
 def create_app(
@@ -36,6 +41,7 @@ def create_app(
         # Spans and instruments are ours alone: FastAPI's would carry URLs, errors and client addresses.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    missed = functools.partial(make_up_for, desk=desk)
     app.include_router(health_routes(rules=rules, ledger=desk.ledger))
     app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=desk.ledger)))
     app.include_router(api_routes(rules=rules, desk=desk, tokens=tokens))
@@ -48,7 +54,7 @@ def create_app(
     app.add_exception_handler(PermanentError, _refused)
     app.add_exception_handler(TemporaryError, _temporary)
     app.add_exception_handler(Exception, _bug)
-    return Front(_Switch(Receiver(rules, record, bounds or Bounds()), app))
+    return Front(_Switch(Receiver(rules, record, missed, bounds or Bounds()), app))
 
 
 class _Switch:
@@ -59,8 +65,25 @@ class _Switch:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        notifies = scope["type"] == "http" and scope["path"].startswith(PREFIX)
-        await (self._receiver if notifies else self._app)(scope, receive, send)
+        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+            await self._receiver(scope, receive, send)
+        else:
+            await self._app(scope, _bounded(receive), send)
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same messages, until their bodies are too long in all: then it raises what FastAPI makes an answer of."""
+    size = 0
+
+    async def receive_some() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > BODY_BYTES:
+            raise HTTPException(413, f"larger than {BODY_BYTES} bytes", {"Connection": "close"})
+        return message
+
+    return receive_some
 
 
 async def _http_error(_request: Request, exc: Exception) -> JSONResponse:

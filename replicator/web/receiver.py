@@ -31,6 +31,9 @@ Record = Callable[..., Awaitable[str]]
 """`await record(registry=, content_type=, body=, trace=)` returns the entry's id once it is on disk, or raises
 TemporaryError."""
 
+Missed = Callable[[str], None]
+"""Called, in a thread, with the name of a registry whose notification was not taken and will not be sent again."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -52,9 +55,10 @@ class Refusal(Exception):
 class Receiver:
     """The ASGI application behind /webhooks/."""
 
-    def __init__(self, rules: RuleBook, record: Record, bounds: Bounds) -> None:
+    def __init__(self, rules: RuleBook, record: Record, missed: Missed, bounds: Bounds) -> None:
         self._rules = rules
         self._record = record
+        self._missed = missed
         self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -66,6 +70,8 @@ class Receiver:
             answer = await self._take(scope, registry, body)
         except Refusal as refusal:
             await _answer(send, refusal.status, {"error": str(refusal)}, _headers(scope, refusal))
+            if refusal.status == 413:
+                await self._make_up_for(name)
         else:
             await _answer(send, 202, {"id": answer}, [])
 
@@ -120,6 +126,16 @@ class Receiver:
         )
         _count_rejected(registry.name)
         return Refusal(413, f"larger than {self._bounds.size_bytes} bytes")
+
+    async def _make_up_for(self, registry: str) -> None:
+        # What it said is lost: whatever it was about, a comparison will find.
+        try:
+            await asyncio.to_thread(self._missed, registry)
+        except TemporaryError as exc:
+            log.error(  # noqa: TRY400 - the cause says it all
+                "no comparison asked for after a lost notification",
+                extra={"registry": registry, "cause": str(exc)},
+            )
 
     async def _take(self, scope: Scope, registry: Registry, body: bytes) -> str:
         sent = _header(scope, b"traceparent")

@@ -1,12 +1,13 @@
 """/api/v1: comparisons. They take minutes, so that whoever asks gets an id, and the scheduler makes them."""
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from replicator.errors import ConfigError
 from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.operate import Desk
 from replicator.resync import Document, Request, Scope
+from replicator.rules import TriggerType
 from replicator.web import authentication
 from replicator.web.access import NOT_AS_THINGS_STAND, NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
 from replicator.web.audit import audited
@@ -24,7 +25,9 @@ class Comparison(BaseModel):
     repository: str | None = None
     tag: str | None = None
     since: float | None = Field(
-        default=None, description="leave out images made before, seconds since the epoch"
+        default=None,
+        allow_inf_nan=False,
+        description="leave out images made before, seconds since the epoch",
     )
     prune: bool = Field(
         default=False, description="what only a destination has is to go, under the delete guards"
@@ -123,17 +126,33 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
         """One comparison, until a week after its end."""
         return _answer(_found(sweeps.view(sweep_id)))
 
-    @routes.get("/plans/{plan_id}", responses={**NOT_FOUND, **NOT_AS_THINGS_STAND})
-    def show_plan(plan_id: str) -> Document:
+    @routes.get("/plans/{plan_id}", response_model=Document, responses={**NOT_FOUND, **NOT_AS_THINGS_STAND})
+    def show_plan(plan_id: str) -> Response:
         """A plan that is done: what `replicator plan --json` prints."""
         view = _found(sweeps.view(plan_id))
         if view.kind is not SweepKind.PLAN:
             raise HTTPException(404, "there is nothing of that id")
         if view.result is None:
             raise HTTPException(409, view.error or "the plan is not done yet")
-        return Document.model_validate_json(view.result)
+        # As it was written: it may have megabytes, and reading it would hold up everybody.
+        return Response(view.result, media_type="application/json")
 
     return routes
+
+
+def make_up_for(registry: str, desk: Desk) -> None:
+    """Have all compared that events of the registry would have been about: one was lost. At most once a minute."""
+    minute = desk.ledger.view.now() // 60
+    for rule in desk.rules().rules:
+        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and rule.source == registry:
+            desk.ledger.sweeps.ask(
+                SweepKind.RESYNC,
+                Request(Scope(rule=rule.name), prune=rule.deletes).json,
+                subject=rule.name,
+                by="a notification too large",
+                mark=(f"lost|{rule.name}", minute),
+                is_owed=True,
+            )
 
 
 def _ask(desk: Desk, kind: SweepKind, request: Request) -> Asked:

@@ -5,7 +5,7 @@ it back at the destination, every digest checked.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -16,7 +16,7 @@ from replicator.oci import Digest
 from tests.e2e.product import Replicator
 from tests.fakes import images
 from tests.fakes.images import Image
-from tests.integration.processes import DockerRegistry, Notify, free_port, wait_until
+from tests.integration.processes import PASSWORD, USER, DockerRegistry, Notify, free_port, wait_until
 
 SECRET = "what the registries know"
 PATH_SECRET = "known-to-ap-alone"
@@ -26,14 +26,22 @@ REGIONS = ("eu", "us", "ap")
 class World:
     """Registries and a replicator, started in that order and killed in the other. `ap` proves itself by its path."""
 
-    def __init__(self, directory: Path, rules: str, *, regions: Sequence[str] = REGIONS) -> None:
-        """`rules` is the rule file, without the registries."""
+    def __init__(
+        self, directory: Path, rules: str, *, regions: Sequence[str] = REGIONS, guarded: Sequence[str] = ()
+    ) -> None:
+        """`rules` is the rule file, without the registries. `guarded` registries want a password, which the product
+        reads from the file `secret` in the directory of the rules.
+        """
         port = free_port()
         self.registries = {
-            name: DockerRegistry(directory / name, notify=_notify(port, name)) for name in regions
+            name: DockerRegistry(directory / name, notify=_notify(port, name), htpasswd=name in guarded)
+            for name in regions
         }
         self.replicator = Replicator(directory / "replicator", port=port)
-        self.replicator.write_rules("registries.yaml", registries_yaml(self.registries))
+        self.secret = self.replicator.rules / "secret"
+        self.secret.write_text(PASSWORD)
+        text = registries_yaml(self.registries, dict.fromkeys(guarded, self.secret))
+        self.replicator.write_rules("registries.yaml", text)
         self.replicator.write_rules("rules.yaml", rules)
         self._stack = ExitStack()
 
@@ -96,8 +104,12 @@ class World:
         return re.findall(rf'"PUT /v2/{re.escape(repository)}/manifests/(\S+) HTTP/1.1" 201', log)
 
 
-def registries_yaml(registries: dict[str, DockerRegistry]) -> str:
-    """The rule file that names the registries."""
+def registries_yaml(registries: dict[str, DockerRegistry], secrets: Mapping[str, Path] | None = None) -> str:
+    """The rule file that names the registries; `secrets` are the files with the passwords of those that want one."""
+    logins = {
+        name: {"type": "basic", "access_key": USER, "access_secret_file": str(file)}
+        for name, file in (secrets or {}).items()
+    }
     return yaml.safe_dump(
         {
             "registries": {
@@ -105,6 +117,7 @@ def registries_yaml(registries: dict[str, DockerRegistry]) -> str:
                     "type": "distribution",
                     "url": registry.url,
                     "webhook": {"secret": PATH_SECRET if name == "ap" else SECRET},
+                    **({"credential": logins[name]} if name in logins else {}),
                 }
                 for name, registry in registries.items()
             }

@@ -116,7 +116,21 @@ class ToldSweeps:
     def swept(self, lanes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Swept]:
         return {lane: self.found[lane] for lane in lanes if lane in self.found}
 
-    def ask(self, kind: SweepKind, request: str, *, by: str) -> str:
+    marks: set[tuple[str, float]] = field(default_factory=set)
+
+    def ask(
+        self,
+        kind: SweepKind,
+        request: str,
+        *,
+        subject: str = "",
+        by: str,
+        mark: tuple[str, float] | None = None,
+        is_owed: bool = False,
+    ) -> str | None:
+        if mark in self.marks:
+            return None
+        self.marks |= {mark} if mark else set()
         self.asked.append((kind, request))
         return f"asked-{len(self.asked)}"
 

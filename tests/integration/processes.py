@@ -180,10 +180,10 @@ class DockerRegistry(Process):
         settings = _settings(self.port, self.storage, notify, delete_enabled=delete_enabled)
         if tls:
             settings["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
+        self.users = directory / "htpasswd"
         if htpasswd:
-            users = directory / "htpasswd"
-            users.write_text(HTPASSWD)
-            settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(users)}}
+            self.users.write_text(HTPASSWD)
+            settings["auth"] = {"htpasswd": {"realm": "tests", "path": str(self.users)}}
         self._config.write_text(yaml.safe_dump(settings))
 
     def blob(self, digest: str) -> Path:

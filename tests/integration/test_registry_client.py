@@ -42,6 +42,7 @@ from tests.integration.processes import PASSWORD, USER, DockerRegistry
 CREDENTIAL = Credential(USER, SecretStr(PASSWORD))
 LAYER = images.layer_bytes("a layer", 700_000)
 V1 = Tag("v1")
+ABSENT = Digest.of(b"nobody has this manifest")
 
 
 def registry(url: str, *, credential: Credential | None = None, tls: TLS | None = None) -> Registry:
@@ -217,6 +218,7 @@ def test_a_digest_is_told_and_may_be_unchanged(client: RegistryClient, repositor
     assert client.digest_of(repository, V1) == first.digest
     assert client.digest_of(repository, V1, known=first.digest) == first.digest
     assert client.digest_of(repository, first.digest, known=first.digest) == first.digest
+    assert client.digest_of(repository, ABSENT, known=ABSENT) is None
 
     second = push(client, repository, V1, images.image([b"second"]))
 

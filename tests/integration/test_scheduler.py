@@ -1,25 +1,32 @@
 """The scheduler's loops, on a real Redis."""
 
+import os
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from replicator import operate
+from replicator.errors import ConfigError, LedgerUnavailable, ReplicatorError
 from replicator.jobs import Job
-from replicator.ledger import PauseKind, Submission
+from replicator.ledger import Ledger, PauseKind, Submission, SweepKind, SweepState
 from replicator.oci import Repository, Tag
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from tests.integration.processes import RedisServer, wait_until
 from tests.unit.rulefiles.kit import rule, write
 from workers.loops import run_scheduler
+from workers.sweeps import ask_for_due, fail, run
 
 
 @pytest.fixture
 def runtime(redis_server: RedisServer, tmp_path: Path) -> Iterator[Runtime]:
     """Of a scheduler whose rules have the destinations `us` and `ap`."""
-    rules = write(tmp_path / "rules", {"r.yaml": rule(destinations="[us, ap]")})
+    rules = write(tmp_path / "rules", {"r.yaml": rule(destinations="[us, ap]", was="former")})
     made = Runtime(Settings.load(redis_url=redis_server.url, rules=rules, data=tmp_path / "data"))
     stop = threading.Event()
     thread = threading.Thread(target=run_scheduler, args=(made, stop))
@@ -94,5 +101,95 @@ def test_nobody_is_rung_for_a_paused_rule_until_it_is_resumed(
     with redis_server.client() as redis:
         wait_until(lambda: redis.zscore("replicator:due:us", job.id) == 1e11, 5)
         assert redis.llen("dst.us") == 0
-        runtime.ledger.pauses.resume(PauseKind.RULE, "r")
+        operate.resume(runtime.desk, PauseKind.RULE, "r")
         wait_until(lambda: redis.llen("dst.us"), 5)
+
+
+def test_a_rule_that_was_renamed_while_it_was_paused_is_paused(
+    runtime: Runtime, redis_server: RedisServer
+) -> None:
+    runtime.ledger.heartbeat("one", 4)
+    runtime.ledger.pauses.pause(PauseKind.RULE, "former", "disk")
+    wait_until(lambda: len(runtime.ledger.pauses.all()) == 2, 5)
+    job = Job("r", "us", Repository("team/api"), Tag("v1"))
+    runtime.ledger.submit([Submission(job, since=100.0)])
+
+    with redis_server.client() as redis:
+        wait_until(lambda: redis.zscore("replicator:due:us", job.id) == 1e11, 5)
+        assert redis.llen("dst.us") == 0
+        operate.resume(runtime.desk, PauseKind.RULE, "former")
+        wait_until(lambda: redis.llen("dst.us"), 5)
+    assert runtime.ledger.pauses.all() == []
+
+
+def test_a_backfill_that_could_not_read_everything_is_made_again(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    rules = write(tmp_path / "rules", {"r.yaml": rule(backfill="true").replace("https", "http")})
+    for name in ("eu", "us", "ap"):
+        text = (rules / "r.yaml").read_text().replace(f"{name}.example.com", "127.0.0.1:1")
+        (rules / "r.yaml").write_text(text)
+    settings = Settings.load(redis_url=redis_server.url, rules=rules, data=tmp_path / "data")
+    runtime = Runtime(settings)
+    sweeps = runtime.ledger.sweeps
+    ask_for_due(runtime)
+    taken = sweeps.take()
+    assert taken
+
+    run(settings, taken.id)
+
+    view = sweeps.view(taken.id)
+    assert view
+    assert (view.state, view.postponed) == (SweepState.WAITING, 1)
+    assert "eu" in (view.error or "")
+    ask_for_due(runtime)
+    assert [waiting.id for waiting in sweeps.open()] == [taken.id]
+    runtime.close()
+
+
+def test_a_comparison_ends_with_the_scheduler_that_is_killed(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        text = rule(backfill="true").replace("https://eu.example.com", address)
+        rules = write(tmp_path / "rules", {"r.yaml": text})
+        environment = {
+            **os.environ,
+            "REPLICATOR_REDIS_URL": redis_server.url,
+            "REPLICATOR_RULES": str(rules),
+            "REPLICATOR_DATA": str(tmp_path / "data"),
+        }
+        with subprocess.Popen([sys.executable, "-m", "workers", "scheduler"], env=environment) as scheduler:
+            silent.settimeout(20)
+            connection, _ = silent.accept()
+            scheduler.kill()
+
+            connection.settimeout(10)
+            while connection.recv(65536):
+                pass
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    ("is_owed", "error", "state"),
+    [
+        (True, LedgerUnavailable("Redis is full"), SweepState.WAITING),
+        (True, ConfigError("no rule is called r"), SweepState.FAILED),
+        (False, LedgerUnavailable("Redis is full"), SweepState.FAILED),
+    ],
+    ids=["owed", "in vain", "asked for"],
+)
+def test_a_comparison_that_failed_is_made_again_if_it_is_owed_and_that_may_help(
+    redis_server: RedisServer, is_owed: bool, error: ReplicatorError, state: SweepState
+) -> None:
+    sweeps = Ledger.connect(redis_server.url).sweeps
+    sweeps.ask(SweepKind.RESYNC, "{}", by="a test", is_owed=is_owed)
+    taken = sweeps.take()
+    assert taken
+
+    fail(sweeps, taken, error)
+
+    view = sweeps.view(taken.id)
+    assert view
+    assert (view.state, view.error) == (state, str(error))

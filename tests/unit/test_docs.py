@@ -1,11 +1,13 @@
 """What README and docs promise, compared with the code."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from replicator.cli.commands import app
 from replicator.rulefiles import load
@@ -19,6 +21,7 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = sorted([README, *DOCS.glob("*.md"), ROOT / "benchmarks" / "README.md"])
 RULES = re.compile(r"^```yaml rules\n(.*?)^```", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:`|\$ )replicator ([a-z]+)")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 METRIC = re.compile(r"\breplicator_[a-z_]+")
@@ -54,6 +57,30 @@ def anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def shown_commands(page: Path) -> list[list[str]]:
+    """The arguments of every `$ replicator` in a page's console blocks, as a shell would read them."""
+    lines = "".join(CONSOLE.findall(page.read_text())).replace("\\\n", " ").splitlines()
+    found = [line.removeprefix("$ replicator") for line in lines if line.startswith("$ replicator")]
+    # An argument between quotes may hold a bar, and go on in the next line: what follows a pipe is not ours.
+    return [shlex.split(re.split(r" [|>] ", line)[0], comments=True) for line in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_line_that_is_shown_is_understood(page: Path) -> None:
+    commands = shown_commands(page)
+
+    for arguments in commands:
+        # With --help behind it everything before is parsed, and nothing is run.
+        result = CliRunner().invoke(app, [*arguments, "--help"])
+        assert result.exit_code == 0, f"replicator {shlex.join(arguments)}: {result.output}"
+    assert page.name != "disaster-recovery.md" or len(commands) > 40
+
+
+def test_a_command_line_that_is_wrong_is_not_understood() -> None:
+    for line in ("plan --destinations us", "failure retry", "failures retry --al"):
+        assert CliRunner().invoke(app, [*line.split(), "--help"]).exit_code != 0, line
 
 
 def test_readme_has_the_settings_table_of_the_code() -> None:

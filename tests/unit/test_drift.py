@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.drift import Difference, Kind, Known, Past, Twins, drift
+from replicator.drift import Difference, Kind, Known, Past, Twins, drift, untagged_drift
 from replicator.oci import Digest, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import Written
 from replicator.rules import Destination, Filter, FilterType, Rule, Signatures
-from replicator.rules.retention import Retention
 
 OLD, NEW, OTHER = (Digest.of(text.encode()) for text in ("old", "new", "other"))
 V1 = Tag("v1")
@@ -170,12 +169,18 @@ def test_a_difference_names_both_sides_in_full() -> None:
     assert difference.job.key == "r|us|a/b|v1"
 
 
-def test_twins_know_their_retention() -> None:
-    kept = Retention(())
-    rule = replace(RULE, destinations=(Destination("us", retention=kept),))
+def test_twins_know_their_destination() -> None:
+    assert twins().there == Destination("us")
+    assert Twins(RULE, "elsewhere", Repository("a"), Repository("a")).there is None
 
-    assert twins(rule).retention == kept
-    assert Twins(rule, "elsewhere", Repository("a"), Repository("a")).retention is None
+
+def test_a_manifest_that_lost_its_tag_goes_when_its_time_is_over() -> None:
+    known = Known(expired={OLD: "untagged older than 1 day"})
+
+    (found,) = untagged_drift(twins(), [OLD, NEW], known)
+
+    assert (found.kind, found.destination_name) == (Kind.DELETE, f"us/a/b@{OLD}")
+    assert list(untagged_drift(twins(replace(RULE, filters=())), [OLD], known)) == []
 
 
 TAGS = st.sampled_from([Tag(f"v{number}") for number in range(6)])

@@ -1,5 +1,7 @@
 """Jobs: who gets one from an event, what becomes of one that failed, and how many may run at once."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -29,6 +31,7 @@ from replicator.jobs import (
     Park,
     Retry,
     after_failure,
+    is_answered,
     jobs_at_once,
     jobs_for,
     retry_delay_s,
@@ -292,3 +295,14 @@ def test_what_has_left_the_rules_takes_one_slot_at_a_time() -> None:
 def test_a_limit_of_the_registry_counts() -> None:
     assert shares([Crew(16)], ["us", "ap"]) == {"us": 8, "ap": 8}
     assert shares([Crew(16)], ["us", "ap"], 3) == {"us": 3, "ap": 3}
+
+
+def test_a_change_is_answered_where_some_rule_carries_it_on() -> None:
+    back = Rule("back", "us", (Destination("eu"),), filters=(Filter(FilterType.TAG, "v*"),))
+    rules = RuleSet(rules=(back,))
+    there = Repository("team/api")
+
+    assert is_answered(rules, "us", there, Tag("v1"))
+    assert not is_answered(rules, "us", there, Tag("dev"))
+    assert not is_answered(rules, "eu", there, Tag("v1"))
+    assert not is_answered(RuleSet(rules=(replace(back, enabled=False),)), "us", there, Tag("v1"))

@@ -10,6 +10,7 @@ local lock = P .. 'sweeping:' .. redis.call('HGET', sweep, 'subject')
 if redis.call('GET', lock) == ARGV[1] then
   redis.call('DEL', lock)
 end
+redis.call('HDEL', sweep, 'not_before')
 redis.call('HSET', sweep, 'state', ARGV[2], 'result', ARGV[3], 'error', ARGV[4], 'ended_at', stamp(now))
 redis.call('EXPIRE', sweep, KEPT_S)
 redis.call('ZREM', P .. 'sweeps', ARGV[1])

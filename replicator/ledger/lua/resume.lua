@@ -1,18 +1,23 @@
--- RESUME kind, name -> 1, or 0 if it was not paused.
+-- RESUME kind, name... -> 1, or 0 if it was not paused under any of these names.
 -- What was held is due now, the oldest wish first. Everything that is proportional to the number of jobs is done by
 -- Redis' own commands on whole sets, so that 50,000 of them stop the others only for a moment.
 
-local kind, name = ARGV[1], ARGV[2]
-if redis.call('HDEL', P .. 'paused', kind .. '|' .. name) == 0 then
+local kind, resumed = ARGV[1], 0
+for at = 2, #ARGV do
+  resumed = resumed + redis.call('HDEL', P .. 'paused', kind .. '|' .. ARGV[at])
+end
+if resumed == 0 then
   return 0
 end
 local held = P .. 'held'
 for _, destination in ipairs(kind == 'rule' and redis.call('SMEMBERS', P .. 'destinations') or {}) do
   for _, queue in ipairs({P .. 'due:' .. destination, P .. 'low:' .. destination}) do
-    redis.call('ZRANGESTORE', held, queue, stamp(HELD), '+inf', 'BYSCORE')
-    local since = P .. 'since:' .. name .. '|' .. destination
-    if redis.call('ZINTERSTORE', held, 2, held, since, 'WEIGHTS', 0, 1) > 0 then
-      redis.call('ZUNIONSTORE', queue, 2, queue, held, 'AGGREGATE', 'MIN')
+    for at = 2, #ARGV do
+      redis.call('ZRANGESTORE', held, queue, stamp(HELD), '+inf', 'BYSCORE')
+      local since = P .. 'since:' .. ARGV[at] .. '|' .. destination
+      if redis.call('ZINTERSTORE', held, 2, held, since, 'WEIGHTS', 0, 1) > 0 then
+        redis.call('ZUNIONSTORE', queue, 2, queue, held, 'AGGREGATE', 'MIN')
+      end
     end
   end
 end

@@ -8,7 +8,7 @@ for _, id in ipairs(redis.call('ZRANGE', P .. 'sweeps', 0, 999)) do
   local lock = P .. 'sweeping:' .. (redis.call('HGET', sweep, 'subject') or '')
   if redis.call('EXISTS', sweep) == 0 then
     redis.call('ZREM', P .. 'sweeps', id)
-  elseif redis.call('EXISTS', lock) == 0 then
+  elseif redis.call('EXISTS', lock) == 0 and number(sweep, 'not_before') <= now then
     if redis.call('HINCRBY', sweep, 'tries', 1) > TRIES then
       redis.call('HSET', sweep, 'state', 'failed', 'ended_at', stamp(now), 'error',
         'whoever ran it died, three times')

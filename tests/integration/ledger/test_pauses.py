@@ -177,3 +177,33 @@ def test_fifty_thousand_paused_jobs_are_held_and_freed_whole(server: Server, led
 
     assert redis.zcount("replicator:due:us", 1e11, "+inf") == 0
     assert ledger.dispatch("us", 3) == [job(f"v{at}").id for at in range(2)]
+
+
+def test_a_rule_that_is_paused_under_one_name_is_under_all(ledger: Ledger) -> None:
+    ledger.submit([wanted(job(rule="old")), wanted(job(rule="new"))])
+    ledger.pauses.pause(RULE, "old", "disk")
+
+    ledger.pauses.spread(["new", "old"])
+
+    assert settled(ledger) == []
+    assert {(pause.name, pause.reason) for pause in ledger.pauses.all()} == {("new", "disk"), ("old", "disk")}
+
+
+def test_nothing_is_spread_of_a_rule_that_is_not_paused(ledger: Ledger) -> None:
+    ledger.pauses.pause(DESTINATION, "new")
+
+    ledger.pauses.spread(["new", "old"])
+
+    assert len(ledger.pauses.all()) == 1
+
+
+def test_a_rule_is_resumed_under_all_its_names(ledger: Ledger) -> None:
+    ledger.submit([wanted(job(rule="old")), wanted(job(rule="new"))])
+    ledger.pauses.pause(RULE, "old")
+    ledger.pauses.spread(["new", "old"])
+    assert settled(ledger) == []
+
+    assert ledger.pauses.resume(RULE, "new", "old")
+
+    assert sorted(settled(ledger)) == sorted([job(rule="old").id, job(rule="new").id])
+    assert not ledger.pauses.resume(RULE, "new", "old")

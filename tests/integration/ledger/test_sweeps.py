@@ -47,12 +47,55 @@ def test_a_mark_is_asked_for_once_for_each_higher_value(ledger: Ledger) -> None:
     assert asked(ledger, mark=("schedule|prod", 5.0))
     assert asked(ledger, mark=("schedule|prod", 5.0)) is None
     assert asked(ledger, mark=("schedule|prod", 4.0)) is None
+    ledger.sweeps.take()
     assert asked(ledger, mark=("schedule|prod", 6.0))
 
     ledger.sweeps.mark("schedule|prod", 9.0)
 
     assert asked(ledger, mark=("schedule|prod", 8.0)) is None
     assert ledger.sweeps.marks() == {"schedule|prod": 9.0}
+
+
+def test_the_same_is_not_asked_for_while_it_waits(ledger: Ledger) -> None:
+    first = asked(ledger, "prod", mark=("schedule|prod", 5.0))
+
+    assert asked(ledger, "prod", mark=("schedule|prod", 6.0)) is None
+    assert ledger.sweeps.marks() == {"schedule|prod": 6.0}
+
+    # It runs, and may have looked already where something changes now.
+    view = ledger.sweeps.take()
+    assert view
+    assert view.id == first
+    assert asked(ledger, "prod", mark=("schedule|prod", 7.0))
+
+
+def test_a_postponed_sweep_is_made_again_later(ledger: Ledger, redis_client: redis.Redis) -> None:
+    sweep_id = str(asked(ledger, "prod"))
+    for number in range(1, 6):
+        assert ledger.sweeps.take()
+        assert ledger.sweeps.postpone(sweep_id, 60.0, "eu is away")
+
+        assert ledger.sweeps.take() is None
+        view = ledger.sweeps.view(sweep_id)
+        assert view
+        assert (view.state, view.error, view.postponed) == (SweepState.WAITING, "eu is away", number)
+        redis_client.hset(f"replicator:sweep:{sweep_id}", "not_before", "0")
+
+
+def test_a_postponed_sweep_is_due_when_it_is_asked_for_again(ledger: Ledger) -> None:
+    sweep_id = str(asked(ledger, "prod"))
+    ledger.sweeps.take()
+    ledger.sweeps.postpone(sweep_id, 60.0, "eu is away")
+
+    assert asked(ledger, "prod", mark=("lost|prod", 5.0)) is None
+
+    view = ledger.sweeps.take()
+    assert view
+    assert view.id == sweep_id
+
+
+def test_only_whoever_has_a_sweep_postpones_it(ledger: Ledger) -> None:
+    assert not ledger.sweeps.postpone(str(asked(ledger)), 60.0, "")
 
 
 def test_a_sweep_whose_process_died_is_taken_again_three_times_in_all(

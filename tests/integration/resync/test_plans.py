@@ -6,12 +6,12 @@ import pytest
 
 from replicator.drift import Kind
 from replicator.errors import ConfigError
-from replicator.ledger import SweepKind, SweepState
+from replicator.ledger import PauseKind, SweepKind, SweepState
 from replicator.oci import Tag
 from replicator.resync import Change, Request, Scope, Watch, carry_out, enqueue, jobs_of_plan
 from replicator.resync.watch import ASKED_AT_ONCE
 from tests.fakes import images
-from tests.integration.resync.kit import swept, tools_of
+from tests.integration.resync.kit import kinds, resynced, swept, tools_of
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import World, a_rule
 
@@ -186,3 +186,35 @@ def test_a_watch_finds_one_dropped_among_many_within_a_few_looks(make_world: Mak
         watch.look()
 
     assert watch.destinations["us"].outcomes == {"dropped": 1}
+
+
+def test_a_watch_knows_what_holds_a_job_up(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    watch = Watch(world.ledger)
+    for portion in enqueue([world.job()], world.ledger):
+        watch.add(portion)
+    watch.look()
+    assert watch.held_up is None
+
+    world.ledger.pauses.pause(PauseKind.DESTINATION, "us")
+    watch.look()
+
+    assert watch.held_up
+    assert watch.held_up.is_paused
+
+
+def test_what_is_blocked_under_a_former_name_is_blocked(make_world: MakeWorld) -> None:
+    old = replace(a_rule("old"), deletion=True, delete_cap=1)
+    world = make_world(old)
+    for tag in ("v1", "v2"):
+        world.push("eu", tag, images.image([tag.encode()]))
+    resynced(world)
+    for tag in ("v1", "v2"):
+        world.delete("eu", tag)
+    resynced(world, Request(prune=True))
+    (blocked,) = world.ledger.view.failures()
+
+    world.obey(replace(old, name="new", was=("old",)))
+
+    found = kinds(world, Request(prune=True))
+    assert found[f"us/{blocked.repository}:{blocked.reference}"] is Kind.BLOCKED

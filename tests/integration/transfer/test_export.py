@@ -12,7 +12,8 @@ from tests.integration.transfer.world import API, a_rule
 
 ONE, TWO = image([b"one"]), image([b"two"])
 SECTIONS = {
-    "lanes", "pauses", "registries", "jobs", "history", "dead_letters", "copied", "deletions", "capabilities",
+    "lanes", "pauses", "registries", "jobs", "history", "dead_letters", "copied", "deletions",
+    "promotions", "sweeps", "compared", "capabilities",
 }  # fmt: skip
 
 

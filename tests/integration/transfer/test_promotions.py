@@ -8,7 +8,7 @@ import pytest
 
 from replicator.demo.features import Features
 from replicator.errors import ConfigError, PermanentError
-from replicator.ledger import Promoted, Promotion, State
+from replicator.ledger import PauseKind, Promoted, Promotion, State
 from replicator.oci import Digest, Repository, Tag, referrers_tag
 from replicator.rules import PROMOTION, RegistryType, Signatures
 from replicator.transfer import bring_in_line
@@ -375,6 +375,20 @@ def test_what_was_there_before_is_remembered_though_the_process_died_after_the_w
     assert record.digest == TOP.digest
 
 
+def test_who_waits_for_a_paused_destination_is_told(world: World) -> None:
+    world.ledger.pauses.pause(PauseKind.DESTINATION, "us")
+    promotion = submitted(world)
+    said: list[str] = []
+
+    def tell(reason: str) -> None:
+        said.append(reason)
+        world.ledger.pauses.resume(PauseKind.DESTINATION, "us")
+
+    see_through(promotion, world.tools(), moved=Moved(), tell=tell)
+
+    assert said == ["the destination us is paused"]
+
+
 def test_a_promotion_that_was_taken_over_is_looked_at_once_more_and_told_once(world: World) -> None:
     promotion = submitted(world)
     once(world["us"], "PUT", "blobs/", _die)
@@ -407,13 +421,19 @@ def test_a_check_of_an_earlier_promotion_brings_the_later_one(world: World) -> N
     assert world.digest("us", repository=PROD) == later
 
 
-def test_who_lost_the_lease_after_a_write_leaves_a_later_order_in_force(world: World) -> None:
+@pytest.mark.parametrize("is_done", [True, False], ids=["done", "waiting"])
+def test_who_lost_the_lease_after_a_write_leaves_a_later_order_in_force(world: World, is_done: bool) -> None:
     first = submitted(world)
     later = world.push("eu", "v2", OLD)
 
     def overtake() -> None:
         world.expire(first.job)
-        promote(world, order(start=f"eu/{API}:v2", end=f"us/{PROD}:v1"))
+        wanted = order(start=f"eu/{API}:v2", end=f"us/{PROD}:v1")
+        if is_done:
+            promote(world, wanted)
+            assert world.ledger.drop(first.job.id)  # its own second look: nothing of it is left to be found
+        else:
+            submitted(world, wanted)
 
     once(world["us"], "PUT", "manifests/v1", overtake)
     bring_in_line(first.job.id, world.tools())
@@ -566,8 +586,9 @@ def test_a_job_without_its_order_ends(world: World) -> None:
 def test_a_tag_that_another_rule_wrote_is_moved_all_the_same(world: World) -> None:
     world.push("eu", "v2", OLD)
     world.run(world.job("v2"))
+    world.push("eu", "v1", TOP, repository="elsewhere/api")
 
-    done = promote(world, order(end=f"us/{API}:v2"))
+    done = promote(world, order("eu/elsewhere/api:v1", f"us/{API}:v2"))
 
     assert done.previous == OLD.digest
     assert world.digest("us", "v2") == TOP.digest

@@ -48,7 +48,7 @@ def world(make_world: MakeWorld) -> Iterator[World]:
         registry.heal()
 
 
-def prover(world: World, *, deep: bool = False, seen: set[str] | None = None) -> Prover:
+def prover(world: World, *, deep: bool = False, seen: set[bytes] | None = None) -> Prover:
     client = world.tools().client
     origin = Origin(client("eu"), Repository(API))
     return Prover(client("us"), Repository(API), origin, deep=deep, seen=seen if seen is not None else set())
@@ -352,7 +352,7 @@ def test_indexes_nested_without_end_are_refused(world: World) -> None:
 def test_what_was_proved_in_this_run_is_not_asked_for_again(world: World) -> None:
     other = index([CHILD])
     world.push("us", "v2", other)
-    seen: set[str] = set()
+    seen: set[bytes] = set()
     prover(world, seen=seen).prove(Tag("v1"), TOP.digest)
     world.forget_requests()
 
@@ -382,7 +382,7 @@ def test_a_defect_is_told_for_every_reference_that_it_hurts(world: World) -> Non
 
 
 def test_what_a_shallow_proof_saw_a_deep_one_reads(world: World) -> None:
-    seen: set[str] = set()
+    seen: set[bytes] = set()
     damage(world, LAYER, b"x" * len(CHILD.blobs[LAYER]))
 
     assert prover(world, seen=seen).prove(Tag("v1"), TOP.digest).defects == ()

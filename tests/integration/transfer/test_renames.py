@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
 from prometheus_client import REGISTRY
 
 from replicator.demo.features import Features
 from replicator.intake import take_in
 from replicator.ledger import Ledger, State, lanes_of
+from replicator.operate import Filters, jobs
 from tests.fakes.images import image, is_whole, signature, signature_tag
 from tests.integration.ledger.kit import notify, read_one
 from tests.integration.transfer.conftest import MakeWorld
@@ -67,6 +69,15 @@ def test_what_is_open_under_the_old_name_shows_under_the_new_one(make_world: Mak
     assert lane.oldest_since == oldest
     world.settle()
     assert lanes_of(world.ledger.view, rules)["new", "us"].oldest_since is None
+
+
+@pytest.mark.parametrize("filters", [Filters(rule="new"), Filters(rule="old"), Filters(source="eu")])
+def test_jobs_of_the_old_name_are_listed_as_the_rules(make_world: MakeWorld, filters: Filters) -> None:
+    world = make_world(OLD)
+    world.tell(world.job(rule="old"))
+    renamed(world)
+
+    assert [view.id for view in jobs(world.desk(), filters)] == [world.job(rule="old").id]
 
 
 def test_a_delete_of_what_was_copied_under_the_old_name_is_ours(make_world: MakeWorld) -> None:

@@ -204,14 +204,18 @@ def test_a_conflict_blocks_a_repair_too(make_world: MakeWorld) -> None:
 
 def test_what_a_person_pushed_is_made_whole_and_stays_theirs(make_world: MakeWorld) -> None:
     world = make_world(a_rule(), features={"us": LAX})
-    world.push("eu", "v1", TOP)
-    world.push("us", "v1", TOP)
+    ours = world.push("eu", "v1", image([b"ours"]))
+    world.run(world.job())
+    for name in ("eu", "us"):
+        world.push(name, "v1", TOP)
     lose_manifest(world, CHILD.digest)
 
     assert repair(world).outcome == "copied"
 
     assert is_whole(world["us"], API, "v1", TOP)
-    assert world.ledger.fleet.copied("us", Repository(API), Tag("v1")) is None
+    record = world.ledger.fleet.copied("us", Repository(API), Tag("v1"))
+    assert record
+    assert (record.digest, record.intent) == (ours, ours)
 
 
 # What a repair must not miss

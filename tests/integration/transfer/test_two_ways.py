@@ -288,6 +288,21 @@ def test_a_person_decides_a_conflict(strangers: World) -> None:
     assert strangers.digest("us") == NEW.digest
 
 
+def test_a_delete_at_one_source_leaves_the_copy_from_the_other(make_world: MakeWorld) -> None:
+    world = make_world(replace(ONE, deletion=True), OTHER)
+    world.push("ap", "v1", NEW)
+    assert world.run(other(world)).outcome == "copied"
+
+    view = world.remove(world.job(rule="one"))
+
+    assert view.state is State.BLOCKED
+    assert view.reason == f"the destination holds {NEW.digest}, which the rule other put there from ap"
+    assert world.digest("us") == NEW.digest
+    world.ledger.approve(view.id)
+    world.settle()
+    assert world.digest("us") is None
+
+
 def test_the_same_content_from_two_sources_is_no_conflict(strangers: World) -> None:
     strangers.push("ap", "v1", OLD)
 

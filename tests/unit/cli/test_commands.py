@@ -38,7 +38,7 @@ def test_check_accepts_sound_rules(rules: Path) -> None:
     result = run("check", str(rules))
 
     assert result.exit_code == 0
-    assert result.stdout.strip().endswith("1 rules, 2 registries: ok")
+    assert result.stdout.strip().endswith("1 rule, 2 registries: ok")
 
 
 def test_check_prints_every_mistake_with_its_place(rules: Path) -> None:
@@ -101,3 +101,10 @@ def test_a_demo_with_one_registry_is_refused() -> None:
 
     assert result.exit_code != 0
     assert "at least one destination" in str(result.exception)
+
+
+def test_a_repair_deletes_nothing_unasked(rules: Path) -> None:
+    result = run("verify", "--repair", "--prune", "--rules", str(rules))
+
+    assert result.exit_code == 1
+    assert str(result.exception).startswith("--repair deletes nothing")

@@ -49,7 +49,7 @@ def test_what_is_written_passes_the_check(file: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout) == (0, "")
     checked = CliRunner(env={"QUAY_IO_SECRET": "x"}).invoke(app, ["check", str(rules)])
     assert checked.exit_code == 0
-    assert checked.stdout.strip().endswith("1 rules, 2 registries: ok")
+    assert checked.stdout.strip().endswith("1 rule, 2 registries: ok")
 
 
 def test_a_file_that_is_there_is_overwritten_only_by_force(file: Path, tmp_path: Path) -> None:

@@ -74,6 +74,7 @@ def test_a_registry_that_knows_no_pages_is_asked_twice_at_most() -> None:
         ([httpx.Response(403)], Denied),
         ([httpx.Response(503)], Unavailable),
         ([httpx.Response(200, content=b"<html>")], PermanentError),
+        ([httpx.Response(404, headers={"Content-Type": "text/html; charset=utf-8"})], PermanentError),
         ([httpx.Response(200, json={"name": "x"})], PermanentError),
         ([httpx.Response(200, json=["v1"])], PermanentError),
         ([httpx.Response(200, json={"tags": 5})], PermanentError),

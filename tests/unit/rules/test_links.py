@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from replicator.oci import Repository, Tag
 from replicator.rules import Destination, Filter, FilterType, Rule, RuleSet
-from replicator.rules.links import connected, writes
+from replicator.rules.links import Writer, connected, is_strangers, writes
 
 RULE = Rule(
     "r",
@@ -35,3 +37,20 @@ def test_a_rule_writes_nothing_that_cannot_land() -> None:
     rule = Rule("r", "eu", (Destination("us", "mirror", 2),))
 
     assert not writes(rule, Repository("a/b"), Tag("v1"), US)
+
+
+@pytest.mark.parametrize(
+    ("writer", "strange"),
+    [
+        (Writer("other", ("ap", Repository("a/b")), Tag("v1")), True),
+        (Writer("other", ("ap", Repository("a/b")), Tag("dev")), False),
+        (Writer("gone", ("ap", Repository("a/b")), Tag("v1")), False),
+        (Writer("r", EU, Tag("v1")), False),
+    ],
+)
+def test_a_stranger_still_wants_what_it_wrote_from_elsewhere(writer: Writer, strange: bool) -> None:
+    other = replace(RULE, name="other", source="ap")
+
+    found = is_strangers(RuleSet(rules=(RULE, other)), writer, end=US, ours=EU)
+
+    assert found is strange

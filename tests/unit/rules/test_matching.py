@@ -22,6 +22,7 @@ from replicator.rules import (
     FilterType,
     Rule,
     needs_labels,
+    needs_manifest,
     takes_manifest,
     takes_name,
     takes_tag,
@@ -159,3 +160,17 @@ def test_a_resource_filter_goes_by_artifact_type(manifest: Manifest, taken_as: s
     }
 
     assert kinds == taken_as
+
+
+@pytest.mark.parametrize(
+    ("filters", "needs"),
+    [
+        ([], False),
+        ([name("a/**")], False),
+        ([label("released")], True),
+        ([Filter(FilterType.RESOURCE, "image")], True),
+        ([Filter(FilterType.RESOURCE, "artifact")], False),
+    ],
+)
+def test_some_filters_cannot_be_judged_without_the_manifest(filters: list[Filter], needs: bool) -> None:
+    assert needs_manifest(rule(*filters)) is needs

@@ -23,7 +23,7 @@ CALLS = {
     "/api/v1/deletions/{deletion_id}/undelete": None,
 }
 
-COMPARISONS = ("/api/v1/plan", "/api/v1/resync")
+COMPARISONS = ("/api/v1/plan", "/api/v1/resync", "/api/v1/promote")
 
 
 def a_job(
@@ -46,7 +46,7 @@ def site() -> Site:
     ]
     letters = [
         DeadLetter("1-0", "eu", "text/x", b"body", 4, "no JSON", 999.0, None),
-        DeadLetter("2-0", "us", "text/x", b"cut", 11, "no JSON", 999.0, None),
+        DeadLetter("2-0", "us", "text/x", b"cut", 11, "no JSON", 999.0, None, is_whole=False),
     ]
     deletion = Deletion(
         "3-0", 900.0, "us", Repository("team/api"), Tag("v1"), Digest.of(b"{}"), OCI_MANIFEST, b"{}", "prod"
@@ -87,7 +87,7 @@ def test_openapi_names_the_scope_and_every_error_of_each_route(site: Site) -> No
         for method, route in methods.items():
             scope = "read" if method == "get" else "write"
             assert route["security"] == [{"token": [scope]}], path
-            errors = {"401", "422", "503"} | ({"403", "409"} if method == "post" else set())
+            errors = {"401", "422", "503"} | ({"403", "409", "413"} if method == "post" else set())
             errors |= {"404"} if "{" in path else set()
             errors |= {"409"} if "/plans/" in path else set()
             (success,) = set(route["responses"]) - errors

@@ -4,12 +4,16 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from replicator.ledger import SweepKind
+from replicator.resync import Request, Scope
+from replicator.rules import TriggerType
 from replicator.telemetry import JSONFormatter, is_traceparent, new_traceparent, render_metrics
 from replicator.web.receiver import Bounds
-from tests.fakes.web import OLD_SECRET, SECRET, MemoryInbox, Site, bearer
+from tests.fakes.web import OLD_SECRET, RULES, SECRET, FixedRules, MemoryInbox, Site, ToldLedger, bearer
 
 
 @pytest.fixture
@@ -101,6 +105,29 @@ def test_identity_is_no_encoding(site: Site) -> None:
     assert site.post("/webhooks/eu", headers=headers).status_code == 202
 
 
+def test_a_notification_too_large_has_the_rules_of_its_events_compared_once_a_minute() -> None:
+    (prod, *_) = RULES.rules
+    by_hand = replace(prod, name="by-hand", trigger=TriggerType.MANUAL)
+    rules = replace(RULES, rules=(*RULES.rules, replace(prod, name="gone", deletion=True), by_hand))
+    site = Site(bounds=Bounds(size_bytes=100), rules=FixedRules(current=rules))
+
+    for _ in range(3):
+        site.post("/webhooks/eu", body=b"x" * 101)
+    site.post("/webhooks/open", body=b"x" * 101)
+
+    assert {kind for kind, _ in site.ledger.sweeps.asked} == {SweepKind.RESYNC}
+    assert [Request.from_json(request) for _, request in site.ledger.sweeps.asked] == [
+        Request(Scope(rule="prod")),
+        Request(Scope(rule="gone"), prune=True),
+    ]
+
+
+def test_a_lost_ledger_keeps_no_sender_from_its_answer() -> None:
+    site = Site(bounds=Bounds(size_bytes=100), ledger=ToldLedger(away=True))
+
+    assert site.post("/webhooks/eu", body=b"x" * 101).status_code == 413
+
+
 def test_a_body_at_the_limit_is_taken_and_one_beyond_it_is_not() -> None:
     site = Site(bounds=Bounds(size_bytes=100))
 
@@ -156,7 +183,7 @@ def test_what_cannot_be_recorded_is_told_to_come_back(inbox: MemoryInbox) -> Non
 
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) >= 1
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 5  # far less than such an inbox takes
     assert not inbox.entries
 
 

@@ -1,11 +1,14 @@
 """Comparisons through the API: what is asked for, who may, and what is told of them."""
 
 import json
+import math
+from collections.abc import AsyncIterator
 
 import pytest
 
 from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.resync import Request, Scope, written
+from replicator.web.app import BODY_BYTES
 from tests.fakes.web import READ_TOKEN, TOKEN, Site, ToldLedger, ToldSweeps
 
 PLAN = "\n".join(written([], revision="r", ending=lambda: ([], [])))
@@ -65,7 +68,9 @@ def test_a_plan_is_carried_out_alone(site: Site) -> None:
     assert [request.plan for _, request in wanted(site)] == ["plan"]
 
 
-@pytest.mark.parametrize("body", [{"rule": "nobody"}, {"repository": "["}, {"recheck": 2}, {"unknown": 1}])
+@pytest.mark.parametrize(
+    "body", [{"rule": "nobody"}, {"repository": "["}, {"recheck": 2}, {"since": math.nan}, {"unknown": 1}]
+)
 @pytest.mark.parametrize("path", PATHS)
 def test_a_wish_that_makes_no_sense_is_refused_at_once(site: Site, path: str, body: object) -> None:
     status, answer = post(site, path, body)
@@ -102,3 +107,19 @@ def test_a_plan_is_shown_when_it_is_done(site: Site, name: str, status: int) -> 
 
     assert found == status
     assert status != 200 or answer["hash"]
+
+
+def test_a_body_without_end_is_not_read_to_its_end(site: Site) -> None:
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            sent += 10_000
+            yield b" " * 10_000
+
+    answer = site.ask("POST", "/api/v1/plan", headers={"Content-Type": "application/json"}, body=endless())
+
+    assert answer.status_code == 413
+    assert answer.json() == {"error": f"larger than {BODY_BYTES} bytes"}
+    assert sent <= BODY_BYTES + 10_000
