@@ -3,8 +3,8 @@
 Everything is real and on this machine. A source holds 1,000 images; `replicator up` runs as users run it, and knows
 from before what the destination held. In each round the destination is stopped, its storage removed with `rm -rf`, and
 started again; the clock runs from the start of `replicator resync --destination us --wait` to its end. The peer brings
-the same set from the same source to a registry that is as empty: `skopeo sync` from a YAML file, as one process and as one
-process for each repository, two at a time. All take turns. Every tag is compared afterwards.
+the same set from the same source to a registry that is as empty: `skopeo sync` from a YAML file, as one process, and as
+one for each repository, two at a time. All take turns. Every tag is compared afterwards.
 
     .venv/bin/python -m benchmarks.restored_region [--rounds 5] [--repositories 100] [--tags 10]
 
