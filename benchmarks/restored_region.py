@@ -3,12 +3,12 @@
 Everything is real and on this machine. A source holds 1,000 images; `replicator up` runs as users run it, and knows
 from before what the destination held. In each round the destination is stopped, its storage removed with `rm -rf`, and
 started again; the clock runs from the start of `replicator resync --destination us --wait` to its end. The peer brings
-the same set from the same source to a registry that is as empty: `skopeo sync` from a YAML file, as one process and,
-which is faster, as one process for each repository, two at a time. All take turns. Every tag is compared afterwards.
+the same set from the same source to a registry that is as empty: `skopeo sync` from a YAML file, as one process, and as
+one for each repository, two at a time. All take turns. Every tag is compared afterwards.
 
     .venv/bin/python -m benchmarks.restored_region [--rounds 5] [--repositories 100] [--tags 10]
 
-It needs `docker-registry` and `skopeo`, ends by itself within fifteen minutes, and ends no process but its own.
+It needs `docker-registry` and `skopeo`, ends by itself within half an hour, and ends no process but its own.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from tests.integration.processes import DockerRegistry, free_port
 NAMESPACE = "production"
 SHARED_BYTES = 64 * 1024
 OWN_BYTES = 16 * 1024
-RUN_LIMIT_S = 840.0
+RUN_LIMIT_S = 1500.0
 IDLE_S = 1.0
 """Between two measurements: nothing of the one is still at work when the next begins."""
 
@@ -71,6 +71,11 @@ class Cost:
     tool_cpu_s: float
     registries_cpu_s: float
     requests: tuple[Counter[str], Counter[str]]
+
+    @property
+    def all_cpu_s(self) -> float:
+        """What it took everybody: on a machine that others use, this says more than the wall time."""
+        return self.tool_cpu_s + self.registries_cpu_s
 
 
 @dataclass
@@ -244,6 +249,8 @@ def _print(found: dict[str, list[Cost]], options: argparse.Namespace) -> None:
     print()
     print(f"ratio of medians of wall time, replicator to skopeo in one process: {ours / peers[0]:.2f}")
     print(f"ratio of medians of wall time, replicator to skopeo's better way: {ours / min(peers):.2f}")
+    ours, *peers = (statistics.median(cost.all_cpu_s for cost in costs) for costs in found.values())
+    print(f"ratio of medians of all CPU, replicator to skopeo in one process: {ours / peers[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -355,6 +355,13 @@ def test_a_copy_is_lost_if_what_we_put_there_is_gone(
     assert is_lost(replace(PLAIN, found=found, there=there)) is expected
 
 
+def test_a_plan_names_the_manifests_that_it_writes() -> None:
+    child, top = image(note="child"), image(note="top")
+    writes = (PutManifest(child, child.digest), ListReferrers(child.digest, ()), PutManifest(top, V1))
+
+    assert Plan((), writes).manifests == (child.digest, top.digest)
+
+
 def test_a_blob_that_is_certain_is_there() -> None:
     item = Descriptor("application/octet-stream", Digest.of(b"a"), 1)
     certain = replace(ground(), certain=frozenset({item.digest}))
