@@ -159,8 +159,9 @@ def drift(
 ) -> Iterator[Difference]:
     """The comparison of every reference that either listing names, sorted by tag.
 
-    A listing names what it holds. Only for what the source does not have, and we did not write, the destination's may
-    leave open what that is (None): it stays in any case.
+    A listing names what it holds. It may leave open what that is (None) where it decides nothing: the destination's for
+    what the source does not have, and we did not write, which stays in any case; the source's for what the destination
+    does not have, which is to be added in any case.
 
     A companion (a signature and the like) is wanted if its subject is at the destination; until then it is no
     difference, because the subject's job will bring it. With `prune`, what only the destination has and what came from
@@ -168,8 +169,10 @@ def drift(
     """
     for tag in sorted(source.keys() | destination.keys()):
         wanted, found = source.get(tag), destination.get(tag)
-        if wanted is None:
+        if tag not in source:
             yield _extra(twins, tag, found, known, prune=prune)
+        elif wanted is None:
+            yield _to_copy(twins, tag, None, None, known)
         elif found or _is_due(twins.rule, tag, destination.values(), known):
             yield _compared(twins, tag, wanted, found, known)
 
@@ -208,11 +211,14 @@ def _compared(twins: Twins, tag: Tag, wanted: Digest, found: Digest | None, know
             return Difference(
                 twins, tag, Kind.CONFLICT, wanted, found, "another rule with another source wrote it"
             )
-        case Verdict.COPY if reason := known.halted.get(tag):
-            return Difference(twins, tag, Kind.BLOCKED, wanted, found, reason, is_drift=True)
         case _:
-            kind = Kind.UPDATE if found else Kind.ADD
-            return Difference(twins, tag, kind, wanted, found, is_drift=True)
+            return _to_copy(twins, tag, wanted, found, known)
+
+
+def _to_copy(twins: Twins, tag: Tag, wanted: Digest | None, found: Digest | None, known: Known) -> Difference:
+    if reason := known.halted.get(tag):
+        return Difference(twins, tag, Kind.BLOCKED, wanted, found, reason, is_drift=True)
+    return Difference(twins, tag, Kind.UPDATE if found else Kind.ADD, wanted, found, is_drift=True)
 
 
 def _extra(twins: Twins, tag: Tag, found: Digest | None, known: Known, *, prune: bool) -> Difference:

@@ -48,6 +48,7 @@ class Comparison(Generic[T]):
     examine: Callable[[Difference], T | Later[T | Trouble]]
     prune: bool
     recheck: float
+    reads_new: bool
 
     def run(
         self, source: str, repository: Repository, twins: Iterable[Twins]
@@ -108,9 +109,11 @@ class Comparison(Generic[T]):
 
     def _source(self, listed: Listing, sides: list[Side], tags: list[Tag]) -> Listing:
         twins = sides[0].twins
-        found = {}
+        found: dict[Tag, Digest | None] = {}
         for tag in tags:
-            if tag in listed:
+            if tag in listed and not self.reads_new and _is_new(tag, sides):
+                found[tag] = listed[tag]
+            elif tag in listed:
                 # What was copied last is most likely what is there.
                 pasts = (side.known.there.get(tag) for side in sides)
                 likely = next((past.written.digest for past in pasts if past), None)
@@ -170,3 +173,8 @@ class Comparison(Generic[T]):
         return self.tools.patience.read(
             registry, lambda: client.digest_of(repository, reference, known=likely)
         )
+
+
+def _is_new(tag: Tag, sides: Iterable[Side]) -> bool:
+    """Whether no destination has it, so that it is to be added whatever it is; a companion waits for its subject."""
+    return companion_subject(tag) is None and not any(tag in side.listed for side in sides)

@@ -28,7 +28,8 @@ class Survey(Generic[T]):
 
     `examine` makes something of each difference: a result at once, or a step that reads more. With `prune`, what only
     a destination has may be deleted (see `drift`). `recheck` is the share of the references whose digest at the
-    destination is read although the ledger knows it: 1 trusts nothing.
+    destination is read although the ledger knows it: 1 trusts nothing. Without `reads_new` the source is not asked what
+    it is that no destination has.
     """
 
     tools: Tools
@@ -36,6 +37,7 @@ class Survey(Generic[T]):
     examine: Callable[[Difference], T | Later[T | Trouble]]
     prune: bool = False
     recheck: float = 1.0
+    reads_new: bool = True
     threads: int = THREADS
 
     def run(self) -> Iterator[T | Trouble]:
@@ -77,7 +79,9 @@ class Survey(Generic[T]):
                 continue
             twins += [pair] if pair else []
         if twins:
-            comparison = Comparison(self.tools, self.scope, self.examine, self.prune, self.recheck)
+            comparison = Comparison(
+                self.tools, self.scope, self.examine, self.prune, self.recheck, self.reads_new
+            )
             yield Later(partial(comparison.run, source, repository, twins))
 
     def _remembered(self, lanes: list[Lane]) -> set[Repository]:

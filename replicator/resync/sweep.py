@@ -58,14 +58,19 @@ class Sweep:
         self.request = request
         self._tools = tools
         self._scales = Scales(tools, request.since, weighs)
-        lanes = request.scope.lanes(tools.rules)
-        self.tally = Tally({(rule.name, there.registry): Lane(rule.source) for rule, there in lanes})
+        self._lanes = request.scope.lanes(tools.rules)
+        self.tally = Tally({(rule.name, there.registry): Lane(rule.source) for rule, there in self._lanes})
 
     def differences(self) -> Iterator[Difference]:
         """Every reference that was compared, in no order. At the end the ledger knows what each lane lacked."""
         request = self.request
         survey = Survey(
-            self._tools, request.scope, self._scales.examine, prune=request.prune, recheck=request.recheck
+            self._tools,
+            request.scope,
+            self._scales.examine,
+            prune=request.prune,
+            recheck=request.recheck,
+            reads_new=request.everything or self._scales.reads_any(rule for rule, _ in self._lanes),
         )
         yield from self.tally.counted(survey.run())
         if request.scope.is_whole and request.since is None:

@@ -24,7 +24,7 @@ from replicator.oci import (
 from replicator.registry import RegistryClient
 from replicator.resync.flow import Later
 from replicator.resync.tools import Tools, Trouble, trouble
-from replicator.rules import needs_labels, needs_manifest, takes_manifest
+from replicator.rules import Rule, needs_labels, needs_manifest, takes_manifest
 
 MANIFESTS_AN_IMAGE = 200
 """More children than these are not weighed: their blobs count as nothing."""
@@ -49,10 +49,13 @@ class Scales:
 
     def examine(self, difference: Difference) -> Difference | Later[Difference | Trouble]:
         """The difference as it is, or where it asks for a copy, a step that reads what that would be."""
-        reads = self.weighs or self.since is not None or needs_manifest(difference.twins.rule)
-        if not reads or difference.kind not in (Kind.ADD, Kind.UPDATE):
+        if difference.kind not in (Kind.ADD, Kind.UPDATE) or not self.reads_any([difference.twins.rule]):
             return difference
         return Later(partial(self._examined, difference))
+
+    def reads_any(self, rules: Iterable[Rule]) -> bool:
+        """Whether the manifests of what is to be copied by these rules are read."""
+        return self.weighs or self.since is not None or any(needs_manifest(rule) for rule in rules)
 
     def _examined(self, difference: Difference) -> Iterator[Difference | Trouble]:
         twins = difference.twins

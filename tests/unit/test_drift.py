@@ -31,7 +31,7 @@ def ours(digest: Digest) -> Past:
 
 
 def compared(
-    source: Mapping[Tag, Digest],
+    source: Mapping[Tag, Digest | None],
     destination: Mapping[Tag, Digest | None],
     known: Known | None = None,
     *,
@@ -54,6 +54,13 @@ def test_a_reference_that_both_have_alike_is_in_sync() -> None:
 
 def test_what_the_destination_lacks_is_added() -> None:
     assert only(compared({V1: NEW}, {})) == (Kind.ADD, True)
+
+
+def test_what_nobody_read_at_the_source_is_added_all_the_same() -> None:
+    (difference,) = compared({V1: None}, {})
+
+    assert (difference.kind, difference.wanted, difference.is_drift) == (Kind.ADD, None, True)
+    assert only(compared({V1: None}, {}, Known(halted={V1: "a person should look"}))) == (Kind.BLOCKED, True)
 
 
 def test_what_differs_is_updated() -> None:

@@ -19,7 +19,7 @@ DELETES = replace(a_rule(), deletion=True)
 
 
 def planned(world: World, request: Request | None = None) -> list[Change]:
-    _, found = swept(world, request)
+    _, found = swept(world, request, weighs=True)
     return [Change.of(item) for item in found if item.kind is not Kind.IN_SYNC]
 
 

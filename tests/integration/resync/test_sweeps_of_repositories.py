@@ -72,7 +72,8 @@ def test_comparing_costs_a_listing_a_side_and_a_look_at_what_both_have(make_worl
 
     swept(world)
 
-    assert costs(world["eu"]) == {"GET _catalog": 1, "GET tags/list": 1, "HEAD manifests": 6}
+    # What the destination does not have is to be added whatever it is.
+    assert costs(world["eu"]) == {"GET _catalog": 1, "GET tags/list": 1, "HEAD manifests": 5}
     assert costs(world["us"]) == {"GET tags/list": 1, "HEAD manifests": 5}
 
 
@@ -83,7 +84,15 @@ def test_a_source_is_read_once_for_all_of_its_destinations(make_world: MakeWorld
 
     swept(world)
 
-    assert costs(world["eu"]) == {"GET _catalog": 1, "GET tags/list": 1, "HEAD manifests": 1}
+    assert costs(world["eu"]) == {"GET _catalog": 1, "GET tags/list": 1}
+    world.forget_requests()
+    swept(world, weighs=True)
+    assert costs(world["eu"]) == {
+        "GET tags/list": 1,
+        "GET _catalog": 1,
+        "HEAD manifests": 1,
+        "GET manifests": 3,
+    }
 
 
 def test_what_the_ledger_knows_may_be_believed(make_world: MakeWorld) -> None:
