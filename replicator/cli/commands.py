@@ -19,6 +19,9 @@ from replicator.errors import ReplicatorError
 from replicator.rules import Signatures
 from replicator.settings import Settings
 
+_INTERRUPTED = 130
+"""The exit status that typer makes of Ctrl-C."""
+
 app = typer.Typer(name="replicator", add_completion=False, pretty_exceptions_enable=False)
 
 _RUN = "Run it"
@@ -283,7 +286,7 @@ def main() -> None:
     A wrong option ends with 1 like any error: typer's own 2 means drift here.
     """
     try:
-        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as exc:
         typer.echo(f"error: {exc} (see `replicator --help`)", err=True)
         sys.exit(1)
@@ -292,9 +295,12 @@ def main() -> None:
             raise
         typer.echo(f"error: {exc}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except BrokenPipeError:
         # The reader of our output left (`| head`). Python would complain about it once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    if status == _INTERRUPTED:
+        # At once: Python would wait for threads that still listen to a registry which does not answer.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -26,27 +26,27 @@ class Later(Generic[T_co]):
 def flow(first: Iterable[Later[T]], *, threads: int) -> Iterator[T]:
     """The results of all steps, in no order. `first` is read only as fast as its steps are done.
 
-    What a step raises is raised here, and nothing more is begun. Closing the iterator waits for what runs.
+    What a step raises is raised here, and nothing more is begun. Whoever leaves early waits for nothing: what runs may
+    be held up by a registry that does not answer, and comes to its end unseen.
     """
     upcoming, waiting = iter(first), list[Later[T]]()
     running: set[Future[list[T | Later[T]]]] = set()
-    with ThreadPoolExecutor(threads, thread_name_prefix="survey") as pool:
-        try:
-            while True:
-                while len(running) < 2 * threads:
-                    step = waiting.pop() if waiting else next(upcoming, None)
-                    if step is None:
-                        break
-                    running.add(pool.submit(step.results))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    for item in future.result():
-                        if isinstance(item, Later):
-                            waiting.append(item)
-                        else:
-                            yield item
-        finally:
-            for future in running:
-                future.cancel()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="survey")
+    try:
+        while True:
+            while len(running) < 2 * threads:
+                step = waiting.pop() if waiting else next(upcoming, None)
+                if step is None:
+                    break
+                running.add(pool.submit(step.results))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                for item in future.result():
+                    if isinstance(item, Later):
+                        waiting.append(item)
+                    else:
+                        yield item
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
