@@ -286,9 +286,11 @@ def main() -> None:
     A wrong option ends with 1 like any error: typer's own 2 means drift here.
     """
     try:
-        status = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+        status = app(sys.argv[1:] or ["--help"], prog_name="replicator", standalone_mode=False)
     except typer.TyperException as exc:
-        typer.echo(f"error: {exc} (see `replicator --help`)", err=True)
+        context = getattr(exc, "ctx", None)
+        command = context.command_path if context else "replicator"
+        typer.echo(f"error: {exc.format_message().rstrip('.')} (see `{command} --help`)", err=True)
         sys.exit(1)
     except ReplicatorError as exc:
         if "--debug" in sys.argv:

@@ -74,7 +74,7 @@ Each pair of source and destination becomes a rule with the trigger manual, beca
 $NAME and ${NAME} in a login stay variables.
 """
 
-app = typer.Typer(help=_HELP, no_args_is_help=True)
+app = typer.Typer(help=_HELP)
 
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write the rule file here instead of printing it.")

@@ -4,19 +4,45 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from replicator.cli.commands import app
 from replicator.errors import ConfigError
 
 
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "replicator", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+
 def test_without_arguments_the_help_is_printed_and_nothing_is_wrong() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "replicator"], capture_output=True, text=True, timeout=20, check=False
-    )
+    ended = run()
 
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "Usage: replicator" in ended.stdout.replace("python -m replicator", "replicator")
+    assert "Usage: replicator [OPTIONS]" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["plan", "--foo"], "No such option: --foo (see `replicator plan --help`)"),
+        (
+            ["jobs", "list", "--limit", "0"],
+            "Invalid value for '--limit': Input should be greater than or equal to 1"
+            " (see `replicator jobs list --help`)",
+        ),
+        (["import", "skopeo", "x.yaml"], "Missing option '--to' (see `replicator import skopeo --help`)"),
+        (["import"], "Missing command (see `replicator import --help`)"),
+        (["bogus"], "No such command 'bogus' (see `replicator --help`)"),
+    ],
+)
+def test_a_wrong_command_line_is_told_in_one_line_that_names_the_option(
+    arguments: list[str], said: str
+) -> None:
+    ended = run(*arguments)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"error: {said}\n")
 
 
 def test_an_option_without_a_command_is_refused() -> None:
