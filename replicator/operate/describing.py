@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from replicator.ledger import JobView, Pause, PauseKind, State
+from replicator.ledger import JobView, Ledger, Pause, PauseKind, Promotion, State
 from replicator.oci import Digest, Reference, Repository
 from replicator.operate.desk import Desk
-from replicator.rules import destination_repository
+from replicator.rules import PROMOTION, RuleSet, destination_repository
 from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
 from replicator.transfer.provenance import CONFLICT
 
@@ -24,8 +24,9 @@ _APPROVING = (
 class Description:
     """A job, and what a person wants to know of it.
 
-    `source` and `target` are unknown where no rule of that name, or no name at the destination, exists any more.
-    `next_try_s` counts from now: None for a job that is not tried again by itself, or runs, or is paused.
+    `source` and `target` are unknown where no rule of that name, or no name at the destination, exists any more. A job
+    that promotes has an `order` in the place of a rule, which is unknown once the job was dropped. `next_try_s` counts
+    from now: None for a job that is not tried again by itself, or runs, or is paused.
     """
 
     job: JobView
@@ -35,10 +36,18 @@ class Description:
     trace_id: str | None
     sentence: str
     approving: str | None
+    order: Promotion | None = None
+
+    @property
+    def repository(self) -> Repository:
+        """The repository at the source."""
+        return self.order.repository if self.order else self.job.repository
 
     @property
     def start(self) -> str:
         """The reference at the source, in full."""
+        if self.order:
+            return self.order.start
         return f"{self.source or '?'}/{_named(self.job.repository, self.job.reference)}"
 
     @property
@@ -49,19 +58,10 @@ class Description:
 
 def describe(desk: Desk, jobs: Iterable[JobView]) -> list[Description]:
     """The jobs in words, as of now."""
-    now, pauses, rules = desk.ledger.view.now(), desk.ledger.pauses.all(), desk.rules()
-    found = []
-    for job in jobs:
-        rule = rules.rule(job.rule)
-        there = rule.destination(job.destination) if rule else None
-        try:
-            target = destination_repository(there, job.repository) if there else None
-        except ValueError:
-            target = None
-        found.append(
-            _described(job, rule.source if rule else None, target, now=now, pauses=_pauses(job, pauses))
-        )
-    return found
+    listed, rules = list(jobs), desk.rules()
+    now, pauses = desk.ledger.view.now(), desk.ledger.pauses.all()
+    orders = _orders(desk.ledger, [job for job in listed if job.rule == PROMOTION])
+    return [_described(rules, job, orders.get(job), now=now, pauses=_pauses(job, pauses)) for job in listed]
 
 
 def span(seconds: float) -> str:
@@ -73,12 +73,13 @@ def span(seconds: float) -> str:
 
 
 def _described(
-    job: JobView, source: str | None, target: Repository | None, *, now: float, pauses: list[Pause]
+    rules: RuleSet, job: JobView, order: Promotion | None, *, now: float, pauses: list[Pause]
 ) -> Description:
+    source, target = (order.source, order.target) if order else _sides(rules, job)
     waits = job.state is State.PENDING and not pauses and job.due_at is not None
     trace = _TRACEPARENT.match(job.trace or "")
     end = f"{job.destination}/{_named(target or job.repository, job.reference)}"
-    start = f"{source or 'its source'}/{_named(job.repository, job.reference)}"
+    start = order.start if order else f"{source or 'its source'}/{_named(job.repository, job.reference)}"
     return Description(
         job=job,
         source=source,
@@ -87,7 +88,35 @@ def _described(
         trace_id=trace[1] if trace else None,
         sentence=_sentence(job, pauses),
         approving=_approving(job.reason or "", start, end) if job.state is State.BLOCKED else None,
+        order=order,
     )
+
+
+def _sides(rules: RuleSet, job: JobView) -> tuple[str | None, Repository | None]:
+    """The registry that it comes from, and the repository that it goes to."""
+    if job.rule == PROMOTION:
+        return None, job.repository
+    rule = rules.rule(job.rule)
+    there = rule.destination(job.destination) if rule else None
+    try:
+        target = destination_repository(there, job.repository) if there else None
+    except ValueError:
+        target = None
+    return rule.source if rule else None, target
+
+
+def _orders(ledger: Ledger, jobs: list[JobView]) -> dict[JobView, Promotion | None]:
+    """What each of these jobs is to carry out, or did."""
+    ended = any(job.state is State.DONE for job in jobs)
+    done = {
+        (it.promotion.job.id, it.at): it.promotion for it in (ledger.promotions.history() if ended else ())
+    }
+    return {
+        job: ledger.promotions.find(job.id)
+        if job.finished_at is None
+        else done.get((job.id, job.finished_at))
+        for job in jobs
+    }
 
 
 def _sentence(job: JobView, pauses: list[Pause]) -> str:

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from replicator.cli.commands import app
 from replicator.jobs import Job, Outcome
-from replicator.ledger import Claim, Ledger, State, Submission, connect_async, record
+from replicator.ledger import Claim, Ledger, Promotion, State, Submission, connect_async, record
 from replicator.oci import Digest, Repository, Tag
 from tests.integration.processes import RedisServer
 from tests.unit.rulefiles.kit import REGISTRIES, write
@@ -113,6 +113,29 @@ def test_failures_are_listed_with_both_sides_in_full_and_the_reason(shell: Shell
         bare.splitlines()[7],
     ]
     assert re.fullmatch(r" {4}it is no JSON \(received \d+ s ago\)", bare.splitlines()[7])
+
+
+def test_a_promotion_is_listed_with_what_was_to_be_copied(shell: Shell) -> None:
+    web, api = Repository("team/web"), Repository("prod/api")
+    order = Promotion("eu", web, Digest.of(b"x"), "us", api, Tag("stable"), tag=Tag("v1"))
+
+    shell.ledger.promote(order, shell.ledger.view.now())
+    claim = shell.ledger.claim(order.job.id)
+    assert isinstance(claim, Claim)
+    shell.ledger.park(claim, DENIED)
+
+    waiting = shell.said("failures", "--rule", "promote")
+    assert waiting.startswith(f"{order.job.id}  parked  rule promote  eu/team/web:v1 -> us/prod/api:stable\n")
+    (answer,) = shell.json("failures", "--rule", "promote")["jobs"]
+    assert (answer["source"], answer["repository"], answer["target"]) == ("eu", web, api)
+
+    shell.ledger.promote(order, shell.ledger.view.now())
+    claim = shell.ledger.claim(order.job.id)
+    assert isinstance(claim, Claim)
+    shell.ledger.finish(claim, Outcome.COPIED, digest=order.digest, promoted=(order, None))
+
+    ended = shell.said("jobs", "list", "--state", "done", "--rule", "promote")
+    assert "eu/team/web:v1 -> us/prod/api:stable\n" in ended
 
 
 @pytest.mark.parametrize(
