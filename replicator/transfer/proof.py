@@ -51,7 +51,7 @@ class Prover:
     _without_referrers_api: set[str] = field(default_factory=set, init=False)
 
     def prove(self, reference: Reference, expected: Digest) -> Proof:
-        """Whether `reference` holds `expected`, and everything that belongs to it is there.
+        """Whether `reference` holds `expected`, and everything that belongs to it is there. Each defect is told once.
 
         Raises the registries' errors, and PermanentError for manifests nested or numbered beyond all sense.
         """
@@ -59,7 +59,9 @@ class Prover:
         walk = _Walk(self, f"{self.destination.name}/{self.repository}{joint}{reference}")
         walk.prove(_Wanted(reference, expected, _TOP))
         size_bytes = walk.manifest_bytes + walk.blob_bytes
-        return Proof(walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(walk.defects))
+        return Proof(
+            walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(dict.fromkeys(walk.defects))
+        )
 
     def defect_of(self, blob: Descriptor, name: str) -> Defect | None:
         """What is wrong with a blob that `name` needs; None if it is there and right, now or when it was proved."""

@@ -164,6 +164,13 @@ def test_a_missing_blob_is_named(world: World, deep: bool) -> None:
     assert proof.defects[0].digest == LAYER
 
 
+def test_a_missing_blob_that_two_children_share_is_one_defect(world: World) -> None:
+    (shared,) = TOP.children[0].blobs.keys() & TOP.children[1].blobs.keys()
+    world["us"].storage.remove_blob(Repository(API), shared)
+
+    assert kinds(prove(world)) == [DefectKind.MISSING_BLOB]
+
+
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
 def test_a_blob_of_another_size_is_a_defect(world: World, deep: bool) -> None:
     damage(world, LAYER, b"cut")
