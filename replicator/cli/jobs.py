@@ -51,7 +51,7 @@ def show_list(settings: Settings, asked: Asked, *, limit: int) -> None:
     for letter in letters[:limit]:
         typer.echo(_letter_lines(letter, now))
     if not found and not letters:
-        typer.echo("nothing waits for a person" if asked.of_failures else "there are no such jobs")
+        typer.echo(_nothing(asked))
     if len(jobs) > limit or len(letters) > limit:
         typer.echo("there are more: --limit N lists more", err=True)
 
@@ -93,7 +93,7 @@ def settle(settings: Settings, verb: Verb, asked: Asked, *, yes: bool) -> int:
     if asked.as_json:
         typer.echo(SettledAnswers(settled=answers).model_dump_json(indent=2))
     elif asked.everything:
-        typer.echo(f"{done} of {len(items)}: {verb}")
+        typer.echo(f"{done} of {len(items)}: {verb}" if items else _nothing(asked))
     return max(_complain(problems), int(done < len(items)))
 
 
@@ -164,6 +164,12 @@ def _ask(verb: Verb, items: list[Item]) -> None:
         raise KeyboardInterrupt from exc
     if not agreed:
         raise ConfigError("nothing was done")
+
+
+def _nothing(asked: Asked) -> str:
+    if asked.of_failures and asked.filters == Filters():
+        return "nothing waits for a person"
+    return f"there are no such {'failures' if asked.of_failures else 'jobs'}"
 
 
 def _complain(problems: Iterable[str]) -> int:

@@ -271,7 +271,15 @@ def test_what_could_not_be_done_makes_the_exit_status(shell: Shell) -> None:
 
     assert result.exit_code == 1
     assert [one["done"] for one in json.loads(result.stdout)["settled"]] == [False, False]
-    assert shell.said("failures", "retry", "--all", "--repository", "none/**") == "0 of 0: retry\n"
+
+
+def test_nothing_to_settle_is_told_as_that(shell: Shell) -> None:
+    nothing = "there are no such failures\n"
+
+    assert shell.said("failures", "retry", "--all", "--repository", "none/**") == nothing
+    assert shell.said("failures", "--repository", "none/**") == nothing
+    shell.said("failures", "drop", "--all")
+    assert shell.said("failures") == shell.said("failures", "drop", "--all") == "nothing waits for a person\n"
 
 
 def test_all_that_can_be_approved_are_the_blocked_ones(shell: Shell) -> None:
