@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from replicator.cli.progress import Show, count, duration, progress, size
-from replicator.cli.watching import follow
+from replicator.cli.watching import NOTHING_TO_DO, follow
 from replicator.drift import Difference, Kind
 from replicator.errors import ConfigError
 from replicator.ledger import REPAIR
@@ -99,12 +99,15 @@ def resync(settings: Settings, request: Request, *, plan_file: Path | None, wait
             typer.echo(f"interrupted: {count(watch.asked, 'job')} submitted so far go on", err=True)
             raise
     status = print_troubles(sweep) if sweep else 0
+    troubles = sweep.troubles if sweep else []
     if wait:
-        return follow(tools.ledger, watch, as_json=as_json) or status
+        return follow(tools.ledger, watch, troubles=troubles, as_json=as_json) or status
     if as_json:
-        typer.echo(json.dumps({"submitted": watch.asked, "troubles": sweep.troubles if sweep else []}))
-    else:
+        typer.echo(json.dumps({"submitted": watch.asked, "troubles": troubles}))
+    elif watch.asked:
         typer.echo(f"{count(watch.asked, 'job')} submitted; `replicator status` shows how they get on")
+    else:
+        typer.echo(NOTHING_TO_DO)
     return status
 
 
@@ -157,4 +160,5 @@ def _text(path: Path | None) -> str:
             raise ConfigError(f"{path}: too large for a plan")
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path}: cannot be read: {exc}") from exc
+        why = exc.strerror if isinstance(exc, OSError) else "no text in UTF-8"
+        raise ConfigError(f"{path}: cannot read it: {why}") from exc

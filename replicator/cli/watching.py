@@ -11,15 +11,20 @@ from replicator.resync import Watch
 
 LOOK_EVERY_S = 0.2
 HALTED_SHOWN = 20
+NOTHING_TO_DO = "nothing to do: no job was submitted"
 
 
-def follow(ledger: Ledger, watch: Watch, *, as_json: bool) -> int:
+def follow(ledger: Ledger, watch: Watch, *, troubles: list[str], as_json: bool) -> int:
     """Show how the jobs get on until all have ended, then what they did; 1 if any failed or is blocked.
 
-    Ctrl-C ends only the watching: the work goes on.
+    `troubles` are what kept others from being submitted, for the JSON document. Ctrl-C ends only the watching: the work
+    goes on.
     """
     seconds = wait_for(ledger, watch)
-    (_print_json if as_json else _print_sums)(watch, seconds)
+    if as_json:
+        _print_json(watch, seconds, troubles)
+    else:
+        _print_sums(watch, seconds)
     for view in list(watch.halted.values())[:HALTED_SHOWN]:
         what = f"{view.repository}:{view.reference} to {view.destination} by {view.rule}"
         typer.echo(f"error: {view.state}: {what}: {view.reason}", err=True)
@@ -71,10 +76,10 @@ def _print_sums(watch: Watch, seconds: float) -> None:
             # So it is where all was mounted; and where a registry only believes to have it.
             typer.echo(f"{name} said that it has every blob: `replicator verify --deep` proves it", err=True)
     ended = f"{count(watch.asked, 'job')} ended within {duration(seconds)}"
-    typer.echo(ended if watch.asked else "nothing to do: no job was submitted")
+    typer.echo(ended if watch.asked else NOTHING_TO_DO)
 
 
-def _print_json(watch: Watch, seconds: float) -> None:
+def _print_json(watch: Watch, seconds: float, troubles: list[str]) -> None:
     destinations = {
         name: {
             "submitted": arrivals.asked,
@@ -100,5 +105,6 @@ def _print_json(watch: Watch, seconds: float) -> None:
         "seconds": round(seconds, 3),
         "destinations": destinations,
         "failures": halted,
+        "troubles": troubles,
     }
     typer.echo(json.dumps(document, indent=2))

@@ -55,6 +55,7 @@ def test_a_plan_tells_by_its_exit_status_whether_there_is_drift(regions: World) 
     assert "us: 2 copied; " in resync.out
     assert after.status == 0
     assert after.out == "lines: eu -> us: 2 in sync\n"
+    assert about(regions, "exit/app", "resync").out == "nothing to do: no job was submitted\n"
 
 
 def test_a_listing_that_fails_is_an_error_and_no_drift(regions: World, tmp_path: Path) -> None:
@@ -67,15 +68,18 @@ def test_a_listing_that_fails_is_an_error_and_no_drift(regions: World, tmp_path:
         "rules:\n  - {name: lines, source: eu, destinations: [nowhere], filters: [{type: name, value: away/app}]}\n"
     )
 
-    done = run(
-        "plan", environment={"REPLICATOR_RULES": str(rules), "REPLICATOR_DATA": str(regions.replicator.data)}
-    )
+    environment = {"REPLICATOR_RULES": str(rules), "REPLICATOR_DATA": str(regions.replicator.data)}
+    done = run("plan", environment=environment)
 
     assert done.status == 1
     assert "error: " in done.err
     assert "nowhere" in done.err
     assert "Traceback" not in done.err
     assert done.out == "lines: eu -> nowhere (incomplete): 0 in sync\n"
+    for wait in ([], ["--wait"]):
+        resync = run("resync", "--json", *wait, environment=environment)
+        assert resync.status == 1
+        assert "away/app at nowhere" in resync.json()["troubles"][0]
 
 
 def test_a_plan_is_carried_out_exactly_or_not_at_all(regions: World, tmp_path: Path) -> None:
@@ -96,6 +100,9 @@ def test_a_plan_is_carried_out_exactly_or_not_at_all(regions: World, tmp_path: P
     done = regions.replicator.command("resync", "--plan", str(file), "--wait")
     assert done.status == 0, done
     assert regions.tags("us", "exact/app") == {"v1", "v2"}
+
+    absent = regions.replicator.command("resync", "--plan", str(tmp_path / "absent"))
+    assert absent.err == f"error: {tmp_path / 'absent'}: cannot read it: No such file or directory\n"
 
     document = json.loads(file.read_text())
     document["changes"][0]["reference"] = "v9"
