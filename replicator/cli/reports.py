@@ -90,7 +90,10 @@ def _split(reference: str, *, known: list[str]) -> tuple[str, Repository, Tag | 
 
 
 def _print_verdict(verdict: Verdict) -> None:
-    typer.echo(f"{verdict.rule}: {'takes it' if verdict.taken else 'leaves it'} ({verdict.clause})")
+    decision = (
+        f"takes it ({verdict.clause})" if verdict.taken else f"leaves it, ruled out by: {verdict.clause}"
+    )
+    typer.echo(f"{verdict.rule}: {decision}")
     if verdict.taken and verdict.trigger != TriggerType.EVENT_BASED:
         typer.echo(f"  trigger: {verdict.trigger}")
     for landing in verdict.landings:

@@ -84,6 +84,12 @@ def test_explain_names_the_clause_that_refused(rules: Path) -> None:
     assert "v*" in verdict["clause"]
 
 
+def test_explain_does_not_say_that_a_filter_matches_which_does_not(rules: Path) -> None:
+    result = run("explain", "eu/production/web:latest", "--rules", str(rules))
+
+    assert result.stdout == "prod: leaves it, ruled out by: tag matches 'v*'\n"
+
+
 @pytest.mark.parametrize("reference", ["nowhere/app:v1", "eu/UPPER:v1", "eu/app:-bad"])
 def test_explain_refuses_what_is_no_reference(rules: Path, reference: str) -> None:
     result = run("explain", reference, "--rules", str(rules))
