@@ -69,13 +69,13 @@ class Scope:
         return self.repository is None or _matches(self.repository, repository)
 
     def _known(self, rules: RuleSet) -> None:
-        names = [rule.name for rule in rules.rules]
         if self.rule is not None and rules.rule(self.rule) is None:
-            raise ConfigError(f"no rule is called {self.rule!r}; there are {', '.join(names) or 'none'}")
+            names = ", ".join(sorted(rule.name for rule in rules.rules)) or "none"
+            raise ConfigError(f"there is no rule {self.rule!r}; there are: {names}")
         for name in filter(None, (self.source, self.destination)):
             if name not in rules.registries:
-                known = ", ".join(rules.registries) or "none"
-                raise ConfigError(f"no registry is called {name!r}; there are {known}")
+                known = ", ".join(sorted(rules.registries)) or "none"
+                raise ConfigError(f"there is no registry {name!r}; there are: {known}")
 
 
 def by_source(lanes: Iterable[Lane]) -> dict[str, list[Lane]]:

@@ -175,7 +175,7 @@ def test_a_comparison_ends_with_the_scheduler_that_is_killed(
     ("is_owed", "error", "state"),
     [
         (True, LedgerUnavailable("Redis is full"), SweepState.WAITING),
-        (True, ConfigError("no rule is called r"), SweepState.FAILED),
+        (True, ConfigError("there is no rule r"), SweepState.FAILED),
         (False, LedgerUnavailable("Redis is full"), SweepState.FAILED),
     ],
     ids=["owed", "in vain", "asked for"],

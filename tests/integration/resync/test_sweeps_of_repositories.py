@@ -267,7 +267,7 @@ def test_a_repository_that_fits_nowhere_is_told(make_world: MakeWorld) -> None:
 
 
 def test_a_scope_without_a_rule_is_a_mistake(make_world: MakeWorld) -> None:
-    with pytest.raises(ConfigError, match="no rule is called"):
+    with pytest.raises(ConfigError, match="there is no rule"):
         swept(make_world(a_rule()), only(rule="nobody"))
 
 

@@ -46,8 +46,8 @@ def test_a_scope_narrows_lanes_down(scope: Scope, meant: list[tuple[str, str]]) 
 @pytest.mark.parametrize(
     ("scope", "said"),
     [
-        (Scope(rule="nobody"), "no rule is called 'nobody'; there are prod, back, off"),
-        (Scope(destination="mars"), "no registry is called 'mars'; there are eu, us, ap"),
+        (Scope(rule="nobody"), "there is no rule 'nobody'; there are: back, off, prod"),
+        (Scope(destination="mars"), "there is no registry 'mars'; there are: ap, eu, us"),
         (Scope(rule="off"), "no enabled rule"),
         (Scope(rule="back", destination="ap"), "no enabled rule"),
     ],
