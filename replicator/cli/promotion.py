@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from replicator.cli.tables import print_table
 from replicator.errors import ConfigError
 from replicator.ledger import Promoted, Promotion
 from replicator.oci import Digest
@@ -73,14 +73,12 @@ def history(settings: Settings, *, limit: int, as_json: bool) -> None:
     if not found:
         typer.echo("nothing was promoted yet")
         return
-    table = Table("when", "by", "from", "to", "digest", "before", box=None)
-    for item in found:
-        order = item.promotion
-        table.add_row(
-            _time(item.at), order.by, order.start, order.end, _short(order.digest), _short(item.previous)
-        )
-    # Names are what people look for here: cut by the width of a terminal they would be no use in a pipe.
-    Console(width=None if Console().is_terminal else 1000).print(table)
+    print_table(["when", "by", "from", "to", "digest", "before"], map(_row, found))
+
+
+def _row(item: Promoted) -> tuple[str, ...]:
+    order = item.promotion
+    return _time(item.at), order.by, order.start, order.end, _short(order.digest), _short(item.previous)
 
 
 class _Progress:

@@ -5,10 +5,9 @@ import json
 import time
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from replicator.cli.progress import count
+from replicator.cli.tables import print_table
 from replicator.errors import ConfigError
 from replicator.ledger import PauseKind
 from replicator.oci import Repository, Tag
@@ -61,16 +60,15 @@ def status(settings: Settings, *, as_json: bool) -> None:
         typer.echo(found.model_dump_json(indent=2))
         return
     paused = {(pause.kind, pause.name) for pause in found.pauses}
-    table = Table("rule", "source", "destination", "lag", "pending", "failed", "blocked", "drift", box=None)
-    if paused:
-        table.add_column("paused")
+    columns = ["rule", "source", "destination", "lag", "pending", "failed", "blocked", "drift"]
+    rows = []
     for lane in found.lanes:
         rests = {(PauseKind.RULE, lane.rule), (PauseKind.DESTINATION, lane.destination)} & paused
         counts = (str(lane.pending), str(lane.failed), str(lane.blocked))
         drift = "?" if lane.drift is None else str(lane.drift)
         cells = (lane.rule, lane.source, lane.destination, f"{lane.lag_seconds:.1f} s", *counts, drift)
-        table.add_row(*cells, *(["yes" if rests else ""] if paused else []))
-    Console().print(table)
+        rows.append((*cells, *(["yes" if rests else ""] if paused else [])))
+    print_table([*columns, *(["paused"] if paused else [])], rows)
     for pause in found.pauses:
         since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(pause.since))
         typer.echo(f"paused: {pause.kind} {pause.name} since {since}{pause.reason and f': {pause.reason}'}")
