@@ -33,7 +33,8 @@ _TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 def need(*programs: str) -> None:
-    """End the benchmark with a word of help if a program is absent."""
+    """End the benchmark with a word of help if a program is absent. From now on a SIGTERM ends what it started, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     absent = [name for name in programs if shutil.which(name) is None]
     if absent:
         sys.exit(f"this needs {' and '.join(absent)} (on Debian: apt-get install {' '.join(absent)})")
