@@ -15,7 +15,7 @@ from replicator.cli import comparisons, imports, keeping, promotion, reports, ro
 from replicator.cli.groups import group
 from replicator.cli.options import AsJSON, Data, Limit, Rules
 from replicator.demo import scenario
-from replicator.errors import ReplicatorError
+from replicator.errors import ConfigError, LedgerUnavailable, ReplicatorError
 from replicator.rules import Signatures
 from replicator.settings import Settings
 
@@ -179,6 +179,8 @@ def promote(
     """
     settings = Settings.load(rules=rules, data=data)
     if history:
+        if source:
+            raise ConfigError("--history shows every promotion: leave SOURCE and DESTINATION out")
         promotion.history(settings, limit=limit, as_json=as_json)
         return
     order = promotion.order_of(
@@ -295,7 +297,8 @@ def main() -> None:
     except ReplicatorError as exc:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"error: {exc}", err=True)
+        hint = " (is `replicator up` running, or REPLICATOR_REDIS_URL another?)"
+        typer.echo(f"error: {exc}{hint if isinstance(exc, LedgerUnavailable) else ''}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         # The reader of our output left (`| head`). Python would complain about it once more at exit.

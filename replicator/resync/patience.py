@@ -42,7 +42,3 @@ class Patience:
         except Unavailable as exc:
             self._lost[registry] = exc
             raise
-
-    def is_lost(self, registry: str) -> bool:
-        """Whether the registry did not answer, and is asked no more."""
-        return registry in self._lost

@@ -53,11 +53,9 @@ class TLS:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the registry bears: jobs at once, requests a second, bytes a second. None means no limit of ours."""
+    """What the registry bears: jobs at once. None means no limit of ours."""
 
     concurrency: int | None = None
-    requests_per_second: float | None = None
-    bandwidth_bytes_per_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,10 @@ def test_without_arguments_the_help_is_printed_and_nothing_is_wrong() -> None:
         ),
         (["import", "skopeo", "x.yaml"], "Missing option '--to' (see `replicator import skopeo --help`)"),
         (["import"], "Missing command (see `replicator import --help`)"),
+        (
+            ["promote", "--history", "eu/a:v1"],
+            "--history shows every promotion: leave SOURCE and DESTINATION out",
+        ),
         (["bogus"], "No such command 'bogus' (see `replicator --help`)"),
     ],
 )
@@ -47,6 +51,17 @@ def test_a_wrong_command_line_is_told_in_one_line_that_names_the_option(
 
 def test_an_option_without_a_command_is_refused() -> None:
     assert CliRunner().invoke(app, ["--bogus"]).exit_code != 0
+
+
+def test_a_redis_that_is_away_is_told_with_what_to_look_at(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("{}")
+
+    ended = run("jobs", "--rules", str(tmp_path), "--data", str(tmp_path))
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: Redis did not serve the ledger: ")
+    assert ended.stderr.endswith(" (is `replicator up` running, or REPLICATOR_REDIS_URL another?)\n")
+    assert str(tmp_path / "redis.sock") in ended.stderr
 
 
 def test_up_refuses_a_port_that_nobody_would_know(tmp_path: Path) -> None:
