@@ -69,7 +69,7 @@ def _router(runtime: Runtime) -> Callable[[], None]:
 
 
 def _dispatcher(runtime: Runtime) -> Callable[[], None]:
-    ledger, fleet = runtime.ledger, runtime.ledger.fleet
+    ledger, availability = runtime.ledger, runtime.ledger.availability
     told: set[Crew] = set()
     paused: dict[tuple[PauseKind, str], Pause] = {}
 
@@ -84,7 +84,7 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         _warn_of_short(crews, rules.destinations, told)
         soonest = POLL_S
         for name in sorted(names):
-            if fleet.is_down(name) or fleet.paused_for(name):
+            if availability.is_down(name) or availability.paused_for(name):
                 continue
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None

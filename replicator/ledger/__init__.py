@@ -3,10 +3,11 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
+from replicator.ledger.availability import Availability, Down, Standing
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
-from replicator.ledger.fleet import Copied, Down, Fleet, Sighting, Standing
+from replicator.ledger.fleet import Copied, Fleet, Sighting
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.letters import DeadLetter
@@ -20,6 +21,7 @@ from replicator.ledger.work import Work
 
 __all__ = [
     "REPAIR",
+    "Availability",
     "Capability",
     "Claim",
     "Copied",

@@ -18,9 +18,6 @@ from replicator.oci import Digest, Reference, Repository, parse_reference
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _DELETIONS_KEPT = 10_000
-PROBE_S = 45.0
-"""How long the one that tries first may take: longer than a registry may hang."""
-PROBE_PAUSE_S = 2.0
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
 
 
@@ -59,30 +56,11 @@ class Copied:
 
 
 @dataclass(frozen=True, slots=True)
-class Down:
-    """A registry that did not answer `count` times in a row; nobody should try before `until`, `wait_s` from now."""
-
-    count: int
-    until: float
-    wait_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Sighting:
     """A repository that was seen to hold a blob, and how long ago."""
 
     repository: Repository
     age_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
-    not answer and have not answered since.
-    """
-
-    paused_for_s: float
-    silent: frozenset[str]
 
 
 class Fleet:
@@ -93,7 +71,6 @@ class Fleet:
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
-        self._mark_down = scripts.script("mark_down")
         self._spend_deletion = scripts.script("spend_deletion")
 
     # What we put where
@@ -241,82 +218,6 @@ class Fleet:
             generation, state = self._redis.hmget(f"{PREFIX}job:{job_id!s}", "gen", "state")
         return generation is not None and state is None
 
-    # How registries fare
-
-    def pause(self, registry: str, seconds: float) -> None:
-        """Asks the whole fleet to leave the registry alone for `seconds`; never shortens a longer pause."""
-        wanted_ms = max(1, int(seconds * 1000))
-        with answering(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(_pause(registry), 1, px=wanted_ms, nx=True)
-            pipe.pexpire(_pause(registry), wanted_ms, gt=True)
-            pipe.execute()
-
-    def paused_for(self, registry: str) -> float:
-        """Seconds that the registry's pause still lasts, 0 if there is none."""
-        with answering():
-            return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
-
-    def standing(self, registries: Sequence[str]) -> Standing:
-        """How these registries fare, in one question."""
-        with answering(), self._redis.pipeline(transaction=False) as pipe:
-            for name in registries:
-                pipe.pttl(_pause(name))
-                pipe.exists(_down(name))
-            found = pipe.execute()
-        noted = zip(registries, found[1::2], strict=True)
-        return Standing(max(0, *found[::2]) / 1000, frozenset(name for name, is_silent in noted if is_silent))
-
-    def mark_down(self, registry: str) -> None:
-        """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.
-
-        What is reported while it is down counts for nothing, so that many workers' failures at once count as one.
-        """
-        with answering():
-            self._mark_down(_down(registry))
-            self._redis.delete(_probe(registry))
-
-    def mark_up(self, registry: str) -> None:
-        """Notes that the registry answered."""
-        with answering():
-            self._redis.delete(_down(registry), _probe(registry))
-
-    def is_down(self, registry: str) -> Down | None:
-        """How long the registry should be left alone, or None if it may be tried."""
-        with answering(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.time()
-            pipe.hmget(_down(registry), "count", "until")
-            (seconds, micros), (count, until) = pipe.execute()
-        if count is None:
-            return None
-        wait_s = float(until) - (seconds + micros / 1e6)
-        return Down(int(count), float(until), wait_s) if wait_s > 0 else None
-
-    def unreachable(self, registries: Iterable[str]) -> frozenset[str]:
-        """Those of the registries that did not answer and have not answered since, whether they may be tried or not.
-
-        A failure that nothing followed is forgotten after ten minutes.
-        """
-        names = list(registries)
-        with answering(), self._redis.pipeline(transaction=False) as pipe:
-            for name in names:
-                pipe.exists(_down(name))
-            found = pipe.execute()
-        return frozenset(name for name, noted in zip(names, found, strict=True) if noted)
-
-    def wait_to_try(self, registry: str) -> float:
-        """Seconds to leave the registry alone; 0 if it may be tried.
-
-        Of all that wait for a registry which was down, one may try first: where it hangs, it holds one worker.
-        """
-        with answering():
-            if not self._redis.exists(_down(registry)):
-                return 0.0
-            down = self.is_down(registry)
-            if down:
-                return down.wait_s
-            is_first = self._redis.set(_probe(registry), 1, px=int(PROBE_S * 1000), nx=True)
-        return 0.0 if is_first else PROBE_PAUSE_S
-
     # How fast copies are
 
     def measured(self, source: str, destination: str) -> Measured:
@@ -391,17 +292,5 @@ def _subject(destination: str, repository: Repository, digest: Digest) -> str:
     return f"{PREFIX}subject:{destination}|{repository}|{digest}"
 
 
-def _pause(registry: str) -> str:
-    return f"{PREFIX}pause:{registry}"
-
-
-def _probe(registry: str) -> str:
-    return f"{PREFIX}probe:{registry}"
-
-
 def _pace(source: str, destination: str) -> str:
     return f"{PREFIX}pace:{source}|{destination}"
-
-
-def _down(registry: str) -> str:
-    return f"{PREFIX}down:{registry}"

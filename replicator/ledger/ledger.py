@@ -4,6 +4,7 @@ from typing import Self
 
 import redis
 
+from replicator.ledger.availability import Availability
 from replicator.ledger.connect import answering, connect
 from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
@@ -25,6 +26,7 @@ class Ledger(Work):
         self, client: redis.Redis, *, lease_s: float = LEASE_S, redispatch_s: float = REDISPATCH_S
     ) -> None:
         super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
+        self.availability = Availability(client)
         self.fleet = Fleet(client)
         self.deletions = Deletions(client)
         self.pauses = Pauses(client)

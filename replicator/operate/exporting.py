@@ -35,7 +35,7 @@ def export(desk: Desk) -> Iterator[str]:
     head = {"version": VERSION, "replicator": __version__, "exported_at": view.now(), "rules": rules.revision}
     yield "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
     lanes = view.lanes([*{*view.lane_names(), *((rule.name, it.registry) for rule, it in rules.lanes)}])
-    gone = desk.ledger.fleet.unreachable(rules.registries)
+    gone = desk.ledger.availability.unreachable(rules.registries)
     sections: dict[str, Iterable[Mapping[str, object]]] = {
         "lanes": (
             {"rule": rule, "destination": there, **_fields(lane)}

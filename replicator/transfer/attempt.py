@@ -165,7 +165,7 @@ class Attempt:
 
     def _converge(self, target: Repository, lease: Lease) -> None:
         names = (self.rule.source, self.claim.job.destination)
-        standing = self.tools.ledger.fleet.standing(names)
+        standing = self.tools.ledger.availability.standing(names)
         route = self._route(target, standing.silent)
         self._wait_for(standing, route)
         writer = Writer(route, lease, self.tools.hands, self.moved)
@@ -191,6 +191,7 @@ class Attempt:
             tools.client(self.rule.source),
             tools.client(job.destination),
             tools.ledger.fleet,
+            tools.ledger.availability,
             repository=start.repository if start else job.repository,
             reference=start.digest if start else job.reference,
             target=target,
@@ -203,7 +204,7 @@ class Attempt:
             raise NotYet(f"{route}: a registry asked for a pause", retry_after=standing.paused_for_s)
         # The dispatcher rings for no destination that is away; a source that hangs must not hold its workers either.
         source = route.rule.source
-        wait_s = route.fleet.wait_to_try(source) if source in standing.silent else 0.0
+        wait_s = route.availability.wait_to_try(source) if source in standing.silent else 0.0
         if wait_s > 0:
             raise NotYet(f"{route}: the source does not answer", retry_after=wait_s)
 
@@ -239,9 +240,9 @@ class Attempt:
             self._check_again(0.0)
             return
         if isinstance(error, Unavailable):
-            ledger.fleet.mark_down(error.registry)
+            ledger.availability.mark_down(error.registry)
         if isinstance(error, RateLimited):
-            ledger.fleet.pause(error.registry, error.wait_s)
+            ledger.availability.pause(error.registry, error.wait_s)
         step = after_failure(error, claim.attempts, random.random())
         if isinstance(step, Park):
             self.park(str(error))

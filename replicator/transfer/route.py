@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from replicator.jobs import Job
-from replicator.ledger import Claim, Fleet
+from replicator.ledger import Availability, Claim, Fleet
 from replicator.oci import Reference, Repository
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Rule
@@ -22,6 +22,7 @@ class Route:
     source: RegistryClient
     destination: RegistryClient
     fleet: Fleet
+    availability: Availability
     repository: Repository
     reference: Reference
     target: Repository
@@ -31,7 +32,7 @@ class Route:
     def answered(self, registry: str) -> None:
         """Note that a registry answered, where the fleet believes that it does not."""
         if registry in self.silent:
-            self.fleet.mark_up(registry)
+            self.availability.mark_up(registry)
 
     @property
     def job(self) -> Job:

@@ -98,7 +98,7 @@ def status_of(rules: RuleBook, ledger: Ledger) -> Status:
     lanes = lanes_of(ledger.view, current)
     now = ledger.view.now()
     inbox = ledger.inbox("status")
-    gone = ledger.fleet.unreachable(current.registries)
+    gone = ledger.availability.unreachable(current.registries)
     swept = ledger.sweeps.swept(lanes)
     return Status(
         lanes=[

@@ -91,7 +91,7 @@ class LedgerCollector(Collector):
         )
 
     def _registries(self, rules: RuleSet) -> Metric:
-        gone = self._ledger.fleet.unreachable(rules.registries)
+        gone = self._ledger.availability.unreachable(rules.registries)
         return _gauge(
             "replicator_registry_available",
             "1, or 0 from the first request that the registry does not answer until a job gets on with it again.",

@@ -165,6 +165,10 @@ class ToldLedger:
     def fleet(self) -> "ToldLedger":
         return self
 
+    @property
+    def availability(self) -> "ToldLedger":
+        return self
+
     def inbox(self, consumer: str) -> "ToldLedger":
         return self
 

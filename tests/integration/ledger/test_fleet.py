@@ -114,17 +114,6 @@ def test_records_of_several_places_are_read_at_once(ledger: Ledger) -> None:
     assert found.intent == DIGEST
 
 
-def test_the_standing_of_registries_tells_pauses_and_silence(ledger: Ledger) -> None:
-    ledger.fleet.pause("us", 30)
-    ledger.fleet.mark_down("eu")
-
-    standing = ledger.fleet.standing(["eu", "us", "ap"])
-
-    assert standing.paused_for_s == pytest.approx(30, abs=1)
-    assert standing.silent == {"eu"}
-    assert ledger.fleet.standing(["ap"]).paused_for_s == 0
-
-
 def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
     for reference in (TAG, OTHER):
         ledger.fleet.intend("us", HERE, reference, copy(DIGEST))
@@ -173,63 +162,6 @@ def test_a_subject_is_not_expected_of_a_job_that_is_gone(ledger: Ledger) -> None
     ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=job().id, ttl_s=60)
 
     assert not ledger.fleet.subject_expected("us", HERE, DIGEST)
-
-
-def test_a_pause_only_ever_grows(ledger: Ledger) -> None:
-    assert ledger.fleet.paused_for("us") == 0
-
-    ledger.fleet.pause("us", 30)
-    ledger.fleet.pause("us", 5)
-    assert ledger.fleet.paused_for("us") == pytest.approx(30, abs=1)
-
-    ledger.fleet.pause("us", 60)
-    assert ledger.fleet.paused_for("us") == pytest.approx(60, abs=1)
-    assert ledger.fleet.paused_for("ap") == 0
-
-
-def test_a_registry_that_stays_away_is_tried_ever_less_often(server: Server, ledger: Ledger) -> None:
-    redis = connect(server.url)
-    waits = []
-    for _ in range(6):
-        ledger.fleet.mark_down("us")
-        down = ledger.fleet.is_down("us")
-        assert down
-        waits.append((down.count, round(down.wait_s)))
-        redis.hset("replicator:down:us", "until", "1000.0")
-        assert ledger.fleet.is_down("us") is None
-
-    assert waits == [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 15)]
-
-
-def test_many_reports_of_one_outage_count_once(ledger: Ledger) -> None:
-    for _ in range(8):
-        ledger.fleet.mark_down("us")
-
-    down = ledger.fleet.is_down("us")
-    assert down
-    assert down.count == 1
-    assert ledger.fleet.is_down("ap") is None
-
-
-def test_an_answer_ends_the_outage(ledger: Ledger) -> None:
-    ledger.fleet.mark_down("us")
-
-    ledger.fleet.mark_up("us")
-
-    assert ledger.fleet.is_down("us") is None
-
-
-def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
-    server: Server, ledger: Ledger
-) -> None:
-    for name in ("us", "ap"):
-        ledger.fleet.mark_down(name)
-        connect(server.url).hset(f"replicator:down:{name}", "until", "1000.0")
-    ledger.fleet.mark_up("ap")
-
-    assert ledger.fleet.is_down("us") is None
-    assert ledger.fleet.unreachable(["eu", "us", "ap"]) == {"us"}
-    assert ledger.fleet.unreachable([]) == frozenset()
 
 
 def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:

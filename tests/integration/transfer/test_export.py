@@ -40,7 +40,7 @@ def test_everything_is_in_it_but_bodies_and_bytes(make_world: MakeWorld, redis_u
     inbox.bury(read_one(inbox), "no JSON")
     world.ledger.pauses.pause(PauseKind.DESTINATION, "us", "disk")
     world.ledger.fleet.learn("us", "referrers", True)
-    world.ledger.fleet.mark_down("eu")
+    world.ledger.availability.mark_down("eu")
     world.ledger.submit([Submission(world.job("v3"), since=5.0, is_urgent=False)])
 
     text = "".join(export(world.desk()))

@@ -156,12 +156,12 @@ def test_a_registry_that_is_away_costs_no_try_and_is_marked_down(world: World, n
 
     assert (view.state, view.attempts) == (State.PENDING, 0)
     assert name in (view.reason or "")
-    assert world.ledger.fleet.is_down(name)
-    assert not world.ledger.fleet.is_down("us" if name == "eu" else "eu")
+    assert world.ledger.availability.is_down(name)
+    assert not world.ledger.availability.is_down("us" if name == "eu" else "eu")
     world[name].is_down = False
     world.end_outage(name)
     assert world.hurried(world.job()).outcome == "copied"
-    assert world.ledger.fleet.is_down(name) is None
+    assert world.ledger.availability.is_down(name) is None
 
 
 def test_of_all_that_wait_for_a_source_one_tries_first(world: World) -> None:
@@ -171,8 +171,8 @@ def test_of_all_that_wait_for_a_source_one_tries_first(world: World) -> None:
     world.run(world.job("v8"), action=None)
     world.end_outage("eu")
 
-    assert world.ledger.fleet.wait_to_try("eu") == 0
-    assert world.ledger.fleet.wait_to_try("eu") > 0
+    assert world.ledger.availability.wait_to_try("eu") == 0
+    assert world.ledger.availability.wait_to_try("eu") > 0
     world.forget_requests()
     view = world.run(world.job("v9"), action=None)
 
@@ -200,7 +200,7 @@ def test_a_registry_that_asks_for_a_pause_gets_it_from_everybody(world: World) -
     other = world.run(world.job("v2"))
 
     assert [(item.state, item.attempts) for item in (view, other)] == [(State.PENDING, 0)] * 2
-    assert 25 < world.ledger.fleet.paused_for("us") <= 30
+    assert 25 < world.ledger.availability.paused_for("us") <= 30
     assert world.asked("eu") == world.asked("us") == []
     assert other.due_at
     assert other.due_at - world.ledger.view.now() > 25

@@ -104,7 +104,7 @@ def test_a_500_during_a_move_opens_no_breaker(world: World) -> None:
     view = world.run(world.job(), action=None)
 
     assert (view.state, view.attempts) == (State.PENDING, 1)
-    assert world.ledger.fleet.is_down("eu") is None
+    assert world.ledger.availability.is_down("eu") is None
 
 
 # The source moves

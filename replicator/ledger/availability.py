@@ -1,0 +1,126 @@
+"""How registries fare, as the whole fleet sees it: which did not answer, and which asked to be left alone."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import redis
+
+from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.scripts import Scripts
+
+PROBE_S = 45.0
+"""How long the one that tries first may take: longer than a registry may hang."""
+PROBE_PAUSE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A registry that did not answer `count` times in a row; nobody should try before `until`, `wait_s` from now."""
+
+    count: int
+    until: float
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
+    not answer and have not answered since.
+    """
+
+    paused_for_s: float
+    silent: frozenset[str]
+
+
+class Availability:
+    """Shared by every worker. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._mark_down = Scripts(client).script("mark_down")
+
+    def pause(self, registry: str, seconds: float) -> None:
+        """Asks the whole fleet to leave the registry alone for `seconds`; never shortens a longer pause."""
+        wanted_ms = max(1, int(seconds * 1000))
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(_pause(registry), 1, px=wanted_ms, nx=True)
+            pipe.pexpire(_pause(registry), wanted_ms, gt=True)
+            pipe.execute()
+
+    def paused_for(self, registry: str) -> float:
+        """Seconds that the registry's pause still lasts, 0 if there is none."""
+        with answering():
+            return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
+
+    def standing(self, registries: Sequence[str]) -> Standing:
+        """How these registries fare, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for name in registries:
+                pipe.pttl(_pause(name))
+                pipe.exists(_down(name))
+            found = pipe.execute()
+        noted = zip(registries, found[1::2], strict=True)
+        return Standing(max(0, *found[::2]) / 1000, frozenset(name for name, is_silent in noted if is_silent))
+
+    def mark_down(self, registry: str) -> None:
+        """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.
+
+        What is reported while it is down counts for nothing, so that many workers' failures at once count as one.
+        """
+        with answering():
+            self._mark_down(_down(registry))
+            self._redis.delete(_probe(registry))
+
+    def mark_up(self, registry: str) -> None:
+        """Notes that the registry answered."""
+        with answering():
+            self._redis.delete(_down(registry), _probe(registry))
+
+    def is_down(self, registry: str) -> Down | None:
+        """How long the registry should be left alone, or None if it may be tried."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.hmget(_down(registry), "count", "until")
+            (seconds, micros), (count, until) = pipe.execute()
+        if count is None:
+            return None
+        wait_s = float(until) - (seconds + micros / 1e6)
+        return Down(int(count), float(until), wait_s) if wait_s > 0 else None
+
+    def unreachable(self, registries: Iterable[str]) -> frozenset[str]:
+        """Those of the registries that did not answer and have not answered since, whether they may be tried or not.
+
+        A failure that nothing followed is forgotten after ten minutes.
+        """
+        names = list(registries)
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.exists(_down(name))
+            found = pipe.execute()
+        return frozenset(name for name, noted in zip(names, found, strict=True) if noted)
+
+    def wait_to_try(self, registry: str) -> float:
+        """Seconds to leave the registry alone; 0 if it may be tried.
+
+        Of all that wait for a registry which was down, one may try first: where it hangs, it holds one worker.
+        """
+        with answering():
+            if not self._redis.exists(_down(registry)):
+                return 0.0
+            down = self.is_down(registry)
+            if down:
+                return down.wait_s
+            is_first = self._redis.set(_probe(registry), 1, px=int(PROBE_S * 1000), nx=True)
+        return 0.0 if is_first else PROBE_PAUSE_S
+
+
+def _pause(registry: str) -> str:
+    return f"{PREFIX}pause:{registry}"
+
+
+def _probe(registry: str) -> str:
+    return f"{PREFIX}probe:{registry}"
+
+
+def _down(registry: str) -> str:
+    return f"{PREFIX}down:{registry}"

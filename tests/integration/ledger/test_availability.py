@@ -1,0 +1,80 @@
+"""How registries fare: breakers, pauses that registries ask for, and who tries first."""
+
+import pytest
+
+from replicator.ledger import Ledger, connect
+from replicator.oci import Repository, Tag
+from tests.integration.ledger.conftest import Server
+
+pytestmark = pytest.mark.integration
+
+HERE = Repository("mirror/api")
+TAG = Tag("v1")
+
+
+def test_the_standing_of_registries_tells_pauses_and_silence(ledger: Ledger) -> None:
+    ledger.availability.pause("us", 30)
+    ledger.availability.mark_down("eu")
+
+    standing = ledger.availability.standing(["eu", "us", "ap"])
+
+    assert standing.paused_for_s == pytest.approx(30, abs=1)
+    assert standing.silent == {"eu"}
+    assert ledger.availability.standing(["ap"]).paused_for_s == 0
+
+
+def test_a_pause_only_ever_grows(ledger: Ledger) -> None:
+    assert ledger.availability.paused_for("us") == 0
+
+    ledger.availability.pause("us", 30)
+    ledger.availability.pause("us", 5)
+    assert ledger.availability.paused_for("us") == pytest.approx(30, abs=1)
+
+    ledger.availability.pause("us", 60)
+    assert ledger.availability.paused_for("us") == pytest.approx(60, abs=1)
+    assert ledger.availability.paused_for("ap") == 0
+
+
+def test_a_registry_that_stays_away_is_tried_ever_less_often(server: Server, ledger: Ledger) -> None:
+    redis = connect(server.url)
+    waits = []
+    for _ in range(6):
+        ledger.availability.mark_down("us")
+        down = ledger.availability.is_down("us")
+        assert down
+        waits.append((down.count, round(down.wait_s)))
+        redis.hset("replicator:down:us", "until", "1000.0")
+        assert ledger.availability.is_down("us") is None
+
+    assert waits == [(1, 1), (2, 2), (3, 4), (4, 8), (5, 15), (6, 15)]
+
+
+def test_many_reports_of_one_outage_count_once(ledger: Ledger) -> None:
+    for _ in range(8):
+        ledger.availability.mark_down("us")
+
+    down = ledger.availability.is_down("us")
+    assert down
+    assert down.count == 1
+    assert ledger.availability.is_down("ap") is None
+
+
+def test_an_answer_ends_the_outage(ledger: Ledger) -> None:
+    ledger.availability.mark_down("us")
+
+    ledger.availability.mark_up("us")
+
+    assert ledger.availability.is_down("us") is None
+
+
+def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
+    server: Server, ledger: Ledger
+) -> None:
+    for name in ("us", "ap"):
+        ledger.availability.mark_down(name)
+        connect(server.url).hset(f"replicator:down:{name}", "until", "1000.0")
+    ledger.availability.mark_up("ap")
+
+    assert ledger.availability.is_down("us") is None
+    assert ledger.availability.unreachable(["eu", "us", "ap"]) == {"us"}
+    assert ledger.availability.unreachable([]) == frozenset()
