@@ -1,5 +1,5 @@
 """The command line: `replicator`."""
 
-from replicator.cli.commands import main
+from replicator.cli.program import main
 
 __all__ = ["main"]

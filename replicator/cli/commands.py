@@ -1,10 +1,5 @@
-"""The commands of `replicator`: what each takes, and how it ends.
+"""The commands of `replicator`: what each takes."""
 
-Exit status: 0 done, 1 error, 2 drift, 130 interrupted.
-"""
-
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +10,9 @@ from replicator.cli import comparisons, imports, keeping, promotion, reports, ro
 from replicator.cli.groups import group
 from replicator.cli.options import AsJSON, Data, Limit, Rules
 from replicator.demo import scenario
-from replicator.errors import ConfigError, LedgerUnavailable, ReplicatorError
+from replicator.errors import ConfigError
 from replicator.rules import Signatures
 from replicator.settings import Settings
-
-_INTERRUPTED = 130
-"""The exit status that typer makes of Ctrl-C."""
 
 app = typer.Typer(name="replicator", add_completion=False, pretty_exceptions_enable=False)
 
@@ -280,32 +272,3 @@ def export(
 
 
 app.add_typer(imports.app, name="import", rich_help_panel=_RULES)
-
-
-def main() -> None:
-    """Run the command line. An error of ours is one clear line; a traceback only with `--debug`.
-
-    A wrong option ends with 1 like any error: typer's own 2 means drift here.
-    """
-    try:
-        status = app(sys.argv[1:] or ["--help"], prog_name="replicator", standalone_mode=False)
-    except typer.TyperException as exc:
-        context = getattr(exc, "ctx", None)
-        command = context.command_path if context else "replicator"
-        typer.echo(f"error: {exc.format_message().rstrip('.')} (see `{command} --help`)", err=True)
-        sys.exit(1)
-    except ReplicatorError as exc:
-        if "--debug" in sys.argv:
-            raise
-        hint = " (is `replicator up` running, or REPLICATOR_REDIS_URL another?)"
-        typer.echo(f"error: {exc}{hint if isinstance(exc, LedgerUnavailable) else ''}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        # The reader of our output left (`| head`). Python would complain about it once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    if status == _INTERRUPTED:
-        # At once: Python would wait for threads that still listen to a registry which does not answer.
-        sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import typer
 
-from replicator.cli.progress import Show, count, duration, progress, size
+from replicator.cli.progress import Show, count, progress, size
 from replicator.cli.watching import NOTHING_TO_DO, follow
 from replicator.drift import Difference, Kind
 from replicator.errors import ConfigError
 from replicator.ledger import REPAIR
+from replicator.operate import span
 from replicator.resync import (
     Change,
     LaneSum,
@@ -134,7 +135,7 @@ def print_sums(lanes: Iterable[LaneSum]) -> None:
         sums = {name: sum(lane.kinds.get(kind, 0) for kind in kinds) for name, kinds in _SUMS.items()}
         parts = [f"{number:,} {name}" for name, number in sums.items() if number or name == "in sync"]
         if lane.kinds.get(Kind.ADD) or lane.kinds.get(Kind.UPDATE):
-            takes = "" if lane.seconds is None else f", in about {duration(lane.seconds)}"
+            takes = "" if lane.seconds is None else f", in about {span(lane.seconds)}"
             parts.append(f"{size(lane.bytes)} to move{takes}")
         note = "" if lane.complete else " (incomplete)"
         typer.echo(f"{lane.rule}: {lane.source} -> {lane.destination}{note}: {', '.join(parts)}")

@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ import typer
 from replicator import operate
 from replicator.errors import ConfigError
 from replicator.ledger import DeadLetter, JobView, State
-from replicator.operate import Description, Desk, Filters, Item, Settled, Verb, span
+from replicator.operate import Description, Desk, Filters, Item, Settled, Verb, clock, span
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.web.answers import DeadLetterAnswer, Failures, JobAnswer, Jobs, SettledAnswer, SettledAnswers
@@ -254,7 +253,7 @@ def _next_try(found: Description) -> str | None:
 
 
 def _moment(at: float, now: float) -> str:
-    return f"{time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(at))} ({span(now - at)} ago)"
+    return f"{clock(at)} ({span(now - at)} ago)"
 
 
 def _table(rows: dict[str, str]) -> str:

@@ -50,15 +50,6 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
-def duration(seconds: float) -> str:
-    """A length of time for people."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    if seconds < 3600:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def count(number: int, word: str, plural: str = "") -> str:
     """A number with its word in the singular or plural."""
     return f"{number:,} {word if number == 1 else plural or f'{word}s'}"

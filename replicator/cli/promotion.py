@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import typer
 from rich.console import Console
@@ -17,6 +16,7 @@ from replicator.cli.tables import print_table
 from replicator.errors import ConfigError
 from replicator.ledger import Promoted, Promotion
 from replicator.oci import Digest
+from replicator.operate import clock
 from replicator.rules import Signatures
 from replicator.runtime import Runtime
 from replicator.settings import Settings
@@ -78,7 +78,7 @@ def history(settings: Settings, *, limit: int, as_json: bool) -> None:
 
 def _row(item: Promoted) -> tuple[str, ...]:
     order = item.promotion
-    return _time(item.at), order.by, order.start, order.end, _short(order.digest), _short(item.previous)
+    return clock(item.at), order.by, order.start, order.end, _short(order.digest), _short(item.previous)
 
 
 class _Progress:
@@ -167,10 +167,6 @@ def _document(item: Promoted) -> dict[str, object]:
 
 def _short(digest: Digest | None) -> str:
     return f"{digest.algorithm}:{digest.hex[:12]}" if digest else "-"
-
-
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def _user() -> str:

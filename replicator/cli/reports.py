@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import time
 
 import typer
 
@@ -11,6 +10,7 @@ from replicator.cli.tables import print_table
 from replicator.errors import ConfigError
 from replicator.ledger import PauseKind
 from replicator.oci import Repository, Tag
+from replicator.operate import clock
 from replicator.rulefiles import RulesError, load
 from replicator.rules import TriggerType
 from replicator.rules.explain import Landing, Verdict
@@ -70,8 +70,9 @@ def status(settings: Settings, *, as_json: bool) -> None:
         rows.append((*cells, *(["yes" if rests else ""] if paused else [])))
     print_table([*columns, *(["paused"] if paused else [])], rows)
     for pause in found.pauses:
-        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(pause.since))
-        typer.echo(f"paused: {pause.kind} {pause.name} since {since}{pause.reason and f': {pause.reason}'}")
+        typer.echo(
+            f"paused: {pause.kind} {pause.name} since {clock(pause.since)}{pause.reason and f': {pause.reason}'}"
+        )
 
 
 def _split(reference: str, *, known: list[str]) -> tuple[str, Repository, Tag | None]:

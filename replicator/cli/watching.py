@@ -5,8 +5,9 @@ import time
 
 import typer
 
-from replicator.cli.progress import count, duration, progress, size
+from replicator.cli.progress import count, progress, size
 from replicator.ledger import Ledger
+from replicator.operate import span
 from replicator.resync import Watch
 
 LOOK_EVERY_S = 0.2
@@ -57,7 +58,7 @@ def _line(watch: Watch, seconds: float) -> str:
     for name, arrivals in sorted(watch.destinations.items()):
         rate = arrivals.size_bytes / seconds if seconds else 0.0
         left_s = (arrivals.asked - arrivals.ended) * seconds / arrivals.ended if arrivals.ended else None
-        left = "" if left_s is None else f", {duration(left_s)} left"
+        left = "" if left_s is None else f", {span(left_s)} left"
         parts.append(
             f"{name}: {arrivals.ended:,} of {count(arrivals.asked, 'reference')},"
             f" {size(arrivals.size_bytes)} at {size(rate)}/s{left}"
@@ -75,7 +76,7 @@ def _print_sums(watch: Watch, seconds: float) -> None:
         if arrivals.outcomes["copied"] and not arrivals.size_bytes:
             # So it is where all was mounted; and where a registry only believes to have it.
             typer.echo(f"{name} said that it has every blob: `replicator verify --deep` proves it", err=True)
-    ended = f"{count(watch.asked, 'job')} ended within {duration(seconds)}"
+    ended = f"{count(watch.asked, 'job')} ended within {span(seconds)}"
     typer.echo(ended if watch.asked else NOTHING_TO_DO)
 
 

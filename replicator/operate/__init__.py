@@ -1,6 +1,6 @@
 """What an operator does with the ledger, on the command line and through the API alike."""
 
-from replicator.operate.describing import Description, describe, span
+from replicator.operate.describing import Description, clock, describe, span
 from replicator.operate.desk import Desk
 from replicator.operate.exporting import export
 from replicator.operate.pausing import pause, resume
@@ -16,6 +16,7 @@ __all__ = [
     "Settled",
     "Undeleted",
     "Verb",
+    "clock",
     "describe",
     "export",
     "failures",

@@ -1,6 +1,7 @@
 """A job in words: where it comes from and goes to, what happened to it, what comes next, and what an approval does."""
 
 import re
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -62,6 +63,11 @@ def describe(desk: Desk, jobs: Iterable[JobView]) -> list[Description]:
     now, pauses = desk.ledger.view.now(), desk.ledger.pauses.all()
     orders = _orders(desk.ledger, [job for job in listed if job.rule == PROMOTION])
     return [_described(rules, job, orders.get(job), now=now, pauses=_pauses(job, pauses)) for job in listed]
+
+
+def clock(at: float) -> str:
+    """A moment for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at))
 
 
 def span(seconds: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from replicator.ledger import JobView, Pause, PauseKind, State
 from replicator.oci import Digest, Repository, Tag
-from replicator.operate import Description, Desk, describe, span
+from replicator.operate import Description, Desk, clock, describe, span
 from replicator.rules import Destination, RuleSet
 from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
 from replicator.transfer.provenance import CONFLICT
@@ -122,6 +122,10 @@ def test_a_repository_that_does_not_fit_its_destination_has_no_name_there() -> N
 )
 def test_the_trace_id_is_that_of_the_traceparent(trace: str | None, trace_id: str | None) -> None:
     assert described(replace(JOB, trace=trace)).trace_id == trace_id
+
+
+def test_a_moment_is_told_in_utc() -> None:
+    assert clock(1764104706.9) == "2025-11-25 21:05:06 UTC"
 
 
 @pytest.mark.parametrize(
