@@ -166,7 +166,7 @@ def test_a_worker_finishes_what_a_command_began(world: World, end: signal.Signal
             stderr=subprocess.PIPE,
             text=True,
         )
-        wait_until(lambda: replicator.jobs(target, state="running"), what="the command is at work")
+        wait_until(lambda: replicator.jobs(start, state="running"), what="the command is at work")
         command.send_signal(end)
         _, said = command.communicate(timeout=30)
     finally:
@@ -177,4 +177,4 @@ def test_a_worker_finishes_what_a_command_began(world: World, end: signal.Signal
         assert "stays in the ledger, and a worker carries it out" in said
         assert "Traceback" not in said
     world.await_copy("us", target, "v1", image, within_s=60.0)
-    wait_until(lambda: replicator.outcomes(target, "v1", rule="promote"), what="the job has ended")
+    wait_until(lambda: replicator.outcomes(start, "v1", rule="promote"), what="the job has ended")
