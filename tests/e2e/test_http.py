@@ -18,6 +18,7 @@ LANES = {
     ("moved", "eu", "ap"),
     ("charts", "ap", "us"),
     ("idle", "ap", "eu"),
+    ("manual", "eu", "us"),
 }
 
 
