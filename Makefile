@@ -66,7 +66,7 @@ clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage* htmlcov dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): requirements.lock
+$(STAMP): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { \
 		echo "Python 3.11 or later is needed (on Debian: apt-get install python3 python3-venv)." >&2; exit 1; }
 ifndef UV
