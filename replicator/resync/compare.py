@@ -128,7 +128,8 @@ class Comparison(Generic[T]):
         wanted = {tag: source[tag] for tag in meant if tag in source}
         held = self._destination(side, wanted, meant)
         known = self._with_subjects(side, wanted, held)
-        differing = [tag for tag in meant if wanted.get(tag) != held.get(tag)]
+        # What nobody read differs, too: None on one side is not the absence on the other.
+        differing = [tag for tag in meant if (tag in wanted, wanted.get(tag)) != (tag in held, held.get(tag))]
         if differing:
             known = with_halted(known, twins, differing, self.tools.ledger)
         return list(drift(twins, source=wanted, destination=held, known=known, prune=self.prune))

@@ -10,6 +10,7 @@ from replicator.demo.messages import Request as Asked
 from replicator.demo.messages import Response
 from replicator.drift import Kind
 from replicator.errors import ConfigError
+from replicator.ledger import Claim
 from replicator.oci import Repository
 from replicator.resync import Request, Scope
 from replicator.rules import Filter, FilterType
@@ -264,6 +265,20 @@ def test_a_repository_that_fits_nowhere_is_told(make_world: MakeWorld) -> None:
     sweep, _ = swept(world)
 
     assert "eu/short has no place at us" in sweep.troubles[0]
+
+
+def test_a_resync_leaves_what_waits_for_a_person_though_it_never_read_it(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    world.push("eu", "v1", images.image())
+    world.tell(world.job())
+    claim = world.ledger.claim(world.job().id)
+    assert isinstance(claim, Claim)
+    world.ledger.block(claim, "a person should look")
+
+    _, found = swept(world)
+
+    assert [(item.kind, item.detail) for item in found] == [(Kind.BLOCKED, "a person should look")]
+    assert resynced(world) == []
 
 
 def test_a_scope_without_a_rule_is_a_mistake(make_world: MakeWorld) -> None:
