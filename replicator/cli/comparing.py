@@ -94,8 +94,6 @@ def resync(settings: Settings, request: Request, *, plan_file: Path | None, wait
         try:
             for portion in enqueue(jobs, tools.ledger, action=REPAIR if request.everything else None):
                 watch.add(portion)
-                # The history is not endless: what ends while more is being found must be seen before it leaves it.
-                watch.look()
         except KeyboardInterrupt:
             typer.echo(f"interrupted: {count(watch.asked, 'job')} submitted so far go on", err=True)
             raise
