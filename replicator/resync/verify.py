@@ -81,14 +81,17 @@ class Verification:
     def _examine(self, difference: Difference) -> Checked | Later[Checked | Trouble]:
         if difference.kind is Kind.IN_SYNC and random.random() < self.sample:
             return Later(partial(self._proved, difference))
-        found = Scales(self.tools, self.request.since, weighs=False).examine(difference)
-        if isinstance(found, Later):
-            return Later(partial(self._judged, found))
-        return Checked(found)
+        if self._scales.reads(difference):
+            return Later(partial(self._judged, difference))
+        return Checked(difference)
 
-    def _judged(self, step: Later[Difference | Trouble]) -> Iterator[Checked | Trouble]:
-        for item in step.run():
-            yield Checked(item) if isinstance(item, Difference) else item  # type: ignore[misc]
+    @property
+    def _scales(self) -> Scales:
+        return Scales(self.tools, self.request.since, weighs=False)
+
+    def _judged(self, difference: Difference) -> Iterator[Checked | Trouble]:
+        for item in self._scales.examined(difference):
+            yield Checked(item) if isinstance(item, Difference) else item
 
     def _proved(self, difference: Difference) -> Iterator[Checked | Trouble]:
         twins, expected = difference.twins, difference.wanted

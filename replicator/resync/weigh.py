@@ -49,15 +49,18 @@ class Scales:
 
     def examine(self, difference: Difference) -> Difference | Later[Difference | Trouble]:
         """The difference as it is, or where it asks for a copy, a step that reads what that would be."""
-        if difference.kind not in (Kind.ADD, Kind.UPDATE) or not self.reads_any([difference.twins.rule]):
-            return difference
-        return Later(partial(self._examined, difference))
+        return Later(partial(self.examined, difference)) if self.reads(difference) else difference
+
+    def reads(self, difference: Difference) -> bool:
+        """Whether it asks for a copy whose manifest is read."""
+        return difference.kind in (Kind.ADD, Kind.UPDATE) and self.reads_any([difference.twins.rule])
 
     def reads_any(self, rules: Iterable[Rule]) -> bool:
         """Whether the manifests of what is to be copied by these rules are read."""
         return self.weighs or self.since is not None or any(needs_manifest(rule) for rule in rules)
 
-    def _examined(self, difference: Difference) -> Iterator[Difference | Trouble]:
+    def examined(self, difference: Difference) -> Iterator[Difference | Trouble]:
+        """The difference, weighed, or left out; a Trouble where its manifest cannot be read."""
         twins = difference.twins
         try:
             client = self.tools.client(twins.rule.source)
