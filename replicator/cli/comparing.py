@@ -10,7 +10,6 @@ from replicator.cli.progress import Show, count, progress, size
 from replicator.cli.watching import NOTHING_TO_DO, follow
 from replicator.drift import Difference, Kind
 from replicator.errors import ConfigError
-from replicator.ledger import REPAIR
 from replicator.operate import span
 from replicator.resync import (
     Change,
@@ -19,6 +18,7 @@ from replicator.resync import (
     Sweep,
     Tools,
     Watch,
+    changes_of,
     enqueue,
     jobs_of,
     jobs_of_plan,
@@ -66,7 +66,7 @@ def plan(settings: Settings, request: Request, *, as_json: bool) -> int:
         return sweep.sums(), sweep.troubles
 
     with progress() as show:
-        changes = (Change.of(item) for item in shown(sweep, show) if item.kind is not Kind.IN_SYNC)
+        changes = changes_of(shown(sweep, show))
         if as_json:
             for line in written(changes, revision=tools.rules.revision, ending=ending):
                 typer.echo(line)
@@ -92,7 +92,7 @@ def resync(settings: Settings, request: Request, *, plan_file: Path | None, wait
             document = read(_text(plan_file), str(plan_file))
             jobs = watch.during(jobs_of_plan(document.changes, tools))
         try:
-            for portion in enqueue(jobs, tools.ledger, action=REPAIR if request.everything else None):
+            for portion in enqueue(jobs, tools.ledger, action=request.action):
                 watch.add(portion)
         except KeyboardInterrupt:
             typer.echo(f"interrupted: {count(watch.asked, 'job')} submitted so far go on", err=True)

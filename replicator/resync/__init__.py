@@ -18,7 +18,7 @@ errand      carrying out what somebody else asked for
 """
 
 from replicator.resync.agenda import Errand, agenda
-from replicator.resync.document import Change, Document, LaneSum, read, written
+from replicator.resync.document import Change, Document, LaneSum, changes_of, read, written
 from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
 from replicator.resync.errand import carry_out, troubles_of
 from replicator.resync.scope import Scope
@@ -45,6 +45,7 @@ __all__ = [
     "Watch",
     "agenda",
     "carry_out",
+    "changes_of",
     "enqueue",
     "jobs_of",
     "jobs_of_plan",

@@ -70,6 +70,11 @@ class Change(BaseModel):
         return int.from_bytes(hashlib.sha256(text.encode()).digest())
 
 
+def changes_of(differences: Iterable[Difference]) -> Iterator[Change]:
+    """What a plan names of these: all that is not in sync."""
+    return (Change.of(item) for item in differences if item.kind is not Kind.IN_SYNC)
+
+
 @dataclass
 class Digester:
     """The hash of changes that come in any order."""

@@ -3,11 +3,10 @@
 import json
 from collections.abc import Iterable
 
-from replicator.drift import Kind
 from replicator.errors import ConfigError
 from replicator.jobs import Job
-from replicator.ledger import REPAIR, SweepKind, SweepView
-from replicator.resync.document import Change, read, written
+from replicator.ledger import SweepKind, SweepView
+from replicator.resync.document import Change, changes_of, read, written
 from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tools import Tools
@@ -29,8 +28,8 @@ def carry_out(view: SweepView, tools: Tools) -> str:
         return json.dumps({"submitted": submitted, "lanes": [], "troubles": []})
     sweep = Sweep(tools, request, weighs=False)
     jobs = jobs_of(sweep.differences(), everything=request.everything)
-    submitted = _submitted(jobs, tools, action=REPAIR if request.everything else None)
-    lanes = [json.loads(lane.model_dump_json()) for lane in sweep.sums()]
+    submitted = _submitted(jobs, tools, action=request.action)
+    lanes = [lane.model_dump(mode="json") for lane in sweep.sums()]
     return json.dumps({"submitted": submitted, "lanes": lanes, "troubles": sweep.troubles})
 
 
@@ -45,8 +44,11 @@ def _submitted(jobs: Iterable[Job], tools: Tools, *, action: str | None) -> int:
 
 
 def _plan(sweep: Sweep, tools: Tools) -> str:
-    changes = (Change.of(item) for item in sweep.differences() if item.kind is not Kind.IN_SYNC)
-    pieces = written(changes, revision=tools.rules.revision, ending=lambda: (sweep.sums(), sweep.troubles))
+    pieces = written(
+        changes_of(sweep.differences()),
+        revision=tools.rules.revision,
+        ending=lambda: (sweep.sums(), sweep.troubles),
+    )
     parts, length = [], 0
     for piece in pieces:
         parts.append(piece)

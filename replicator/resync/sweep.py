@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from replicator.drift import Difference
 from replicator.errors import ConfigError
 from replicator.jobs import jobs_at_once
+from replicator.ledger import REPAIR
 from replicator.resync.document import LaneSum
 from replicator.resync.scope import Scope
 from replicator.resync.survey import Survey
@@ -40,6 +41,11 @@ class Request:
             return TypeAdapter(cls).validate_json(text)
         except ValidationError as exc:
             raise ConfigError(f"not a request: {exc.errors(include_input=False)[0]['msg']}") from exc
+
+    @property
+    def action(self) -> str | None:
+        """What its jobs are to do beyond their usual."""
+        return REPAIR if self.everything else None
 
     @property
     def json(self) -> str:
