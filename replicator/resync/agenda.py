@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request
 from replicator.rules import Rule, RuleSet, TriggerType
-from replicator.rules.schedule import is_due
+from replicator.rules.schedule import Schedule, is_due
 
 _ONCE = 1.0
 
@@ -34,20 +34,18 @@ def agenda(rules: RuleSet, marks: Mapping[str, float], now: float) -> Iterator[E
         if not rule.enabled:
             continue
         if rule.schedule is not None:
-            yield from _scheduled(rule, marks, now)
+            yield from _scheduled(rule, rule.schedule, marks, now)
         if rule.backfill and rule.trigger is TriggerType.EVENT_BASED:
             yield from _backfills(rule, marks)
 
 
-def _scheduled(rule: Rule, marks: Mapping[str, float], now: float) -> Iterator[Errand]:
+def _scheduled(rule: Rule, schedule: Schedule, marks: Mapping[str, float], now: float) -> Iterator[Errand]:
     mark = f"schedule|{rule.name}"
     last = max((marks[name] for name in _marks("schedule", rule, "") if name in marks), default=None)
-    if rule.schedule is None:
-        return
     # The first name of all is the salt, so that a renamed rule keeps its jitter.
     if last is None:
         yield Errand(rule.name, None, "schedule", mark, now)
-    elif (slot := is_due(rule.schedule, last=last, now=now, salt=rule.names[-1])) is not None:
+    elif (slot := is_due(schedule, last=last, now=now, salt=rule.names[-1])) is not None:
         # A schedule hears of no delete, so that its runs look for what is gone.
         request = Request(Scope(rule=rule.name), prune=rule.deletes)
         yield Errand(rule.name, request, "schedule", mark, slot)
