@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from replicator.jobs import Job, may_want
 from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, referrers_tag
-from replicator.plan import Facts, Verdict, Written, decide
+from replicator.plan import Facts, Verdict, Written, decide, place
 from replicator.rules import Destination, Rule, Signatures, takes_tag
 
 NOT_OURS = "it was not put there by this rule, or nobody remembers"
@@ -188,8 +188,8 @@ def _compared(twins: Twins, tag: Tag, wanted: Digest, found: Digest | None, know
     facts = Facts(
         wanted=wanted,
         found=found,
-        start=f"{rule.source}|{twins.repository}|{tag}",
-        end=f"{twins.destination}|{twins.target}|{tag}",
+        start=place(rule.source, twins.repository, tag),
+        end=place(twins.destination, twins.target, tag),
         # A signature must be that of the image which is there.
         override=rule.override or companion_subject(tag) is not None,
         here=known.here.get(tag),

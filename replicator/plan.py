@@ -55,6 +55,11 @@ class Written:
     at: float
 
 
+def place(registry: str, repository: Repository, reference: Reference) -> str:
+    """One reference of one registry as text, unique among all: what origins are, and `start` and `end`."""
+    return f"{registry}|{repository}|{reference}"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What `decide` needs to know of a reference that exists at the source. `start` and `end` are its two places.

@@ -13,7 +13,9 @@ import redis
 from replicator.estimate import Measured
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
-from replicator.oci import Digest, Reference, Repository, parse_reference
+from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
+from replicator.plan import Written, place
+from replicator.rules.links import Writer
 
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
@@ -53,6 +55,18 @@ class Copied:
             origins=tuple(found["origins"].split()),
             at=float(found["at"]),
         )
+
+    @property
+    def written(self) -> Written:
+        """What of it decides whether a copy is to be made."""
+        start = place(self.source, self.repository, self.reference)
+        return Written(start, self.digest, self.intent, self.origins, self.at)
+
+    @property
+    def writer(self) -> Writer:
+        """Who put it there."""
+        tag = self.reference if isinstance(self.reference, Tag) else None
+        return Writer(self.rule, (self.source, self.repository), tag)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,8 @@ from replicator.drift import Known, Past, Twins
 from replicator.jobs import is_answered
 from replicator.ledger import Copied, Ledger
 from replicator.oci import Reference, Tag
-from replicator.plan import Written
 from replicator.rules import RuleSet
-from replicator.rules.links import Writer, is_strangers
+from replicator.rules.links import is_strangers
 from replicator.transfer.retention import had_their_time
 
 
@@ -18,7 +17,7 @@ def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
     here = ledger.fleet.copies(twins.rule.source, twins.repository)
     there = ledger.fleet.copies(twins.destination, twins.target)
     return Known(
-        here={tag: _written(record) for tag, record in _tags(here)},
+        here={tag: record.written for tag, record in _tags(here)},
         there={tag: _past(record, twins, rules) for tag, record in _tags(there)},
         answered=frozenset(
             tag for tag, _ in _tags(here) if is_answered(rules, twins.destination, twins.target, tag)
@@ -42,19 +41,14 @@ def _tags(records: Mapping[Reference, Copied]) -> list[tuple[Tag, Copied]]:
     return [(reference, record) for reference, record in records.items() if isinstance(reference, Tag)]
 
 
-def _written(record: Copied) -> Written:
-    start = f"{record.source}|{record.repository}|{record.reference}"
-    return Written(start, record.digest, record.intent, record.origins, record.at)
-
-
 def _past(record: Copied, twins: Twins, rules: RuleSet) -> Past:
-    rule, start = twins.rule, (record.source, record.repository)
-    ours = (rule.source, twins.repository)
-    tag = record.reference if isinstance(record.reference, Tag) else None
+    writer, ours, end = (
+        record.writer,
+        (twins.rule.source, twins.repository),
+        (twins.destination, twins.target),
+    )
     return Past(
-        _written(record),
-        is_ours=record.rule in rule.names and start == ours,
-        is_strangers=is_strangers(
-            rules, Writer(record.rule, start, tag), end=(twins.destination, twins.target), ours=ours
-        ),
+        record.written,
+        is_ours=writer.rule in twins.rule.names and writer.start == ours,
+        is_strangers=is_strangers(rules, writer, end=end, ours=ours),
     )

@@ -27,6 +27,7 @@ from replicator.jobs import (
 )
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Promotion, Refusal, Standing, Submission
 from replicator.oci import Repository
+from replicator.plan import place
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType, destination_repository
 from replicator.telemetry import JOBS, PROPAGATION_SECONDS, context_from, tracer
@@ -34,7 +35,7 @@ from replicator.transfer.converge import converge, promote
 from replicator.transfer.lease import Lease, LeaseLost
 from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
-from replicator.transfer.route import Route, place
+from replicator.transfer.route import Route
 from replicator.transfer.writing import Moved, Writer, new_hands
 
 log = logging.getLogger(__name__)

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 
 from replicator.jobs import is_answered
 from replicator.ledger import Copied
-from replicator.oci import Digest, Reference, Tag
-from replicator.plan import Facts, Follower, Written
+from replicator.oci import Digest, Reference
+from replicator.plan import Facts, Follower, place
 from replicator.rules import RuleSet
-from replicator.rules.links import Writer, is_strangers
-from replicator.transfer.route import Route, place
+from replicator.rules.links import is_strangers
+from replicator.transfer.route import Route
 
 CONFLICT = "another rule with another source wrote this reference"
 """The reason of a block by conflict, and what its approval stands for."""
@@ -41,8 +41,8 @@ class Provenance:
             end=route.end,
             override=override,
             is_approved=route.claim.approves(CONFLICT),
-            here=_written(here),
-            there=_written(there),
+            here=here.written if here else None,
+            there=there.written if there else None,
             is_resync=route.claim.action is None,
             is_answered=is_answered(self.rules, route.job.destination, route.target, route.landing),
             # Who promotes moves the tag, whoever wrote it: that is what a promotion is.
@@ -72,11 +72,9 @@ class Provenance:
     def is_strangers(self, record: Copied) -> bool:
         """Whether what was put at the destination belongs to a rule that has nothing to do with this one's source."""
         route = self.route
-        tag = record.reference if isinstance(record.reference, Tag) else None
-        writer = Writer(record.rule, (record.source, record.repository), tag)
         end = (route.job.destination, route.target)
         ours = (route.rule.source, route.repository)
-        return is_strangers(self.rules, writer, end=end, ours=ours)
+        return is_strangers(self.rules, record.writer, end=end, ours=ours)
 
     def _origins_at_source(self, reference: Reference, digest: Digest) -> tuple[str, ...]:
         route = self.route
@@ -92,10 +90,3 @@ class Provenance:
             reference=route.reference,
             origins=origins,
         )
-
-
-def _written(record: Copied | None) -> Written | None:
-    if record is None:
-        return None
-    start = place(record.source, record.repository, record.reference)
-    return Written(start, record.digest, record.intent, record.origins, record.at)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from replicator.jobs import Job
 from replicator.ledger import Availability, Claim, Fleet
 from replicator.oci import Reference, Repository
+from replicator.plan import place
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Rule
 
@@ -56,8 +57,3 @@ class Route:
 
     def __str__(self) -> str:
         return f"{self.start} -> {self.end}"
-
-
-def place(registry: str, repository: Repository, reference: Reference) -> str:
-    """One reference of one registry as text, unique among all."""
-    return f"{registry}|{repository}|{reference}"
