@@ -343,12 +343,21 @@ def test_a_promotion_shows_among_the_jobs(world: World) -> None:
 # Processes that die, registries that are away, and others that are at work
 
 
-def test_a_worker_finishes_what_a_process_that_died_began(world: World) -> None:
-    promotion = submitted(world)
-    once(world["us"], "PUT", "blobs/", _die)
+def die_over(world: World, promotion: Promotion, write: str) -> None:
+    """A process that carries it out dies once that write is through, and its lease has ended."""
+
+    def die() -> None:
+        raise Killed
+
+    once(world["us"], "PUT", write, die)
     with pytest.raises(Killed):
         bring_in_line(promotion.job.id, world.tools())
     world.expire(promotion.job)
+
+
+def test_a_worker_finishes_what_a_process_that_died_began(world: World) -> None:
+    promotion = submitted(world)
+    die_over(world, promotion, "blobs/")
 
     bring_in_line(promotion.job.id, world.tools())
 
@@ -361,10 +370,7 @@ def test_a_worker_finishes_what_a_process_that_died_began(world: World) -> None:
 def test_what_was_there_before_is_remembered_though_the_process_died_after_the_write(world: World) -> None:
     old = world.push("us", "v1", OLD, repository=PROD)
     promotion = submitted(world)
-    once(world["us"], "PUT", "manifests/v1", _die)
-    with pytest.raises(Killed):
-        bring_in_line(promotion.job.id, world.tools())
-    world.expire(promotion.job)
+    die_over(world, promotion, "manifests/v1")
     assert world.digest("us", repository=PROD) == TOP.digest
 
     done = see_through(promotion, world.tools(), moved=Moved(), tell=nothing)
@@ -391,10 +397,7 @@ def test_who_waits_for_a_paused_destination_is_told(world: World) -> None:
 
 def test_a_promotion_that_was_taken_over_is_looked_at_once_more_and_told_once(world: World) -> None:
     promotion = submitted(world)
-    once(world["us"], "PUT", "blobs/", _die)
-    with pytest.raises(Killed):
-        bring_in_line(promotion.job.id, world.tools())
-    world.expire(promotion.job)
+    die_over(world, promotion, "blobs/")
     bring_in_line(promotion.job.id, world.tools())
 
     (again,) = world.ledger.view.jobs(state=State.PENDING)
@@ -409,10 +412,7 @@ def test_a_promotion_that_was_taken_over_is_looked_at_once_more_and_told_once(wo
 
 def test_a_check_of_an_earlier_promotion_brings_the_later_one(world: World) -> None:
     first = submitted(world)
-    once(world["us"], "PUT", "blobs/", _die)
-    with pytest.raises(Killed):
-        bring_in_line(first.job.id, world.tools())
-    world.expire(first.job)
+    die_over(world, first, "blobs/")
     bring_in_line(first.job.id, world.tools())
     later = world.push("eu", "v2", OLD)
     promote(world, order(start=f"eu/{API}:v2", end=f"us/{PROD}:v1"))
@@ -647,10 +647,6 @@ def test_a_referrers_tag_is_kept_where_a_registry_has_no_api(make_world: MakeWor
     assert is_whole(world["us"], PROD, SBOM.digest, SBOM)
     assert world.digest("us", referrers_tag(TOP.digest), repository=PROD)
     assert promote(world).outcome == "unchanged"
-
-
-def _die() -> None:
-    raise Killed
 
 
 def test_an_order_survives_its_way_through_the_ledger(world: World) -> None:

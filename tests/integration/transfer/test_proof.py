@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from replicator.demo.features import Features
-from replicator.demo.storage import Blob
 from replicator.errors import PermanentError, TemporaryError, Unavailable
 from replicator.oci import Digest, Repository, Tag, referrers_tag
 from replicator.transfer.defects import DefectKind, Proof
@@ -60,19 +59,6 @@ def prove(world: World, reference: str = "v1", *, expected: Image = TOP, deep: b
 
 def kinds(proof: Proof) -> list[DefectKind]:
     return [defect.kind for defect in proof.defects]
-
-
-def lose_manifest(world: World, digest: Digest) -> None:
-    with world["us"].storage.lock:
-        del world["us"].storage.shelves[Repository(API)].manifests[digest]
-
-
-def damage(world: World, digest: Digest, content: bytes) -> None:
-    """The bytes of a blob are no longer what they were, as on a bad disk."""
-    storage = world["us"].storage
-    with storage.lock:
-        storage.remove_blob(Repository(API), digest)
-        storage.add_blob(Repository(API), digest, Blob(content, len(content)))
 
 
 def test_a_whole_copy_has_no_defects_and_everything_is_counted(world: World) -> None:
@@ -128,7 +114,7 @@ def test_a_tag_that_holds_a_kind_we_do_not_copy_holds_something_else(world: Worl
 
 
 def test_a_missing_child_is_named(world: World) -> None:
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
 
     proof = prove(world)
 
@@ -139,7 +125,7 @@ def test_a_missing_child_is_named(world: World) -> None:
 def test_a_child_of_a_child_is_looked_at_as_well(world: World) -> None:
     nested = index([TOP, image()])
     world.push("us", "nested", nested)
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
 
     assert kinds(prove(world, "nested", expected=nested)) == [DefectKind.MISSING_CHILD]
 
@@ -173,7 +159,7 @@ def test_a_missing_blob_that_two_children_share_is_one_defect(world: World) -> N
 
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
 def test_a_blob_of_another_size_is_a_defect(world: World, deep: bool) -> None:
-    damage(world, LAYER, b"cut")
+    world.damage("us", LAYER, b"cut")
 
     proof = prove(world, deep=deep)
 
@@ -182,7 +168,7 @@ def test_a_blob_of_another_size_is_a_defect(world: World, deep: bool) -> None:
 
 
 def test_only_a_deep_proof_finds_bytes_that_went_bad(world: World) -> None:
-    damage(world, LAYER, b"x" * len(CHILD.blobs[LAYER]))
+    world.damage("us", LAYER, b"x" * len(CHILD.blobs[LAYER]))
 
     assert kinds(prove(world)) == []
     proof = prove(world, deep=True)
@@ -277,7 +263,7 @@ def test_a_signature_must_be_whole(world: World) -> None:
 
 
 def test_a_missing_referrer_is_named_and_one_of_it_as_well(world: World) -> None:
-    lose_manifest(world, SBOM.digest)
+    world.lose_manifest("us", SBOM.digest)
 
     proof = prove(world)
     assert kinds(proof) == [DefectKind.MISSING_SIGNATURE]
@@ -390,7 +376,7 @@ def test_a_defect_is_told_for_every_reference_that_it_hurts(world: World) -> Non
 
 def test_what_a_shallow_proof_saw_a_deep_one_reads(world: World) -> None:
     seen: set[bytes] = set()
-    damage(world, LAYER, b"x" * len(CHILD.blobs[LAYER]))
+    world.damage("us", LAYER, b"x" * len(CHILD.blobs[LAYER]))
 
     assert prover(world, seen=seen).prove(Tag("v1"), TOP.digest).defects == ()
 

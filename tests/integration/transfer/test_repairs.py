@@ -6,11 +6,10 @@ from dataclasses import replace
 import pytest
 
 from replicator.demo.features import Features
-from replicator.demo.storage import Blob
 from replicator.events import Action
 from replicator.jobs import Job
 from replicator.ledger import REPAIR, JobView, State
-from replicator.oci import Digest, Repository, Tag, referrers_tag
+from replicator.oci import Repository, Tag, referrers_tag
 from replicator.rules import Signatures
 from tests.fakes.images import (
     image,
@@ -56,18 +55,6 @@ def repair(world: World, job: Job | None = None) -> JobView:
     return world.run(job or world.job(), REPAIR)
 
 
-def lose_manifest(world: World, digest: Digest) -> None:
-    with world["us"].storage.lock:
-        del world["us"].storage.shelves[Repository(API)].manifests[digest]
-
-
-def damage(world: World, digest: Digest, content: bytes) -> None:
-    storage = world["us"].storage
-    with storage.lock:
-        storage.remove_blob(Repository(API), digest)
-        storage.add_blob(Repository(API), digest, Blob(content, len(content)))
-
-
 def is_signed(world: World) -> bool:
     return (
         world.digest("us", signature_tag(TOP)) == SIGNATURE.digest
@@ -78,7 +65,7 @@ def is_signed(world: World) -> bool:
 
 
 def test_an_ordinary_job_believes_a_tag_that_is_right_and_a_repair_does_not(world: World) -> None:
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
     assert world.run(world.job(), None).outcome == "unchanged"
 
     view = repair(world)
@@ -106,7 +93,7 @@ def test_where_nothing_is_missing_nothing_is_written(world: World) -> None:
 def test_everything_is_looked_for_whatever_the_fleet_remembers(world: World) -> None:
     world["us"].storage.shelves[Repository(API)].blobs.clear()
     for child in TOP.children:
-        lose_manifest(world, child.digest)
+        world.lose_manifest("us", child.digest)
 
     assert repair(world).outcome == "copied"
 
@@ -131,7 +118,7 @@ def test_signatures_and_referrers_are_repaired(world: World, what: object) -> No
     if what is SIGNATURE:
         world["us"].storage.remove_blob(Repository(API), next(iter(SIGNATURE.blobs)))
     else:
-        lose_manifest(world, SBOM.digest)
+        world.lose_manifest("us", SBOM.digest)
 
     assert repair(world).outcome == "copied"
 
@@ -142,7 +129,7 @@ def test_a_rule_that_ignores_signatures_repairs_none(make_world: MakeWorld) -> N
     world = make_world(replace(a_rule(), signatures=Signatures.IGNORE), features={"us": LAX})
     signed(world, "eu")
     world.push("us", "v1", TOP)
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
 
     assert repair(world).outcome == "copied"
 
@@ -208,7 +195,7 @@ def test_what_a_person_pushed_is_made_whole_and_stays_theirs(make_world: MakeWor
     world.run(world.job())
     for name in ("eu", "us"):
         world.push(name, "v1", TOP)
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
 
     assert repair(world).outcome == "copied"
 
@@ -222,7 +209,7 @@ def test_what_a_person_pushed_is_made_whole_and_stays_theirs(make_world: MakeWor
 
 
 def test_an_event_that_comes_before_the_run_does_not_weaken_it(world: World) -> None:
-    lose_manifest(world, CHILD.digest)
+    world.lose_manifest("us", CHILD.digest)
     world.tell(world.job(), REPAIR)
     world.tell(world.job(), Action.PUSH, TOP.digest)
 
@@ -254,7 +241,7 @@ def test_a_repair_whose_ledger_was_emptied_is_done_again(world: World) -> None:
 
 
 def test_bytes_that_a_registry_keeps_though_they_are_damaged_need_a_person(world: World) -> None:
-    damage(world, LAYER, b"x" * len(CHILD.blobs[LAYER]))
+    world.damage("us", LAYER, b"x" * len(CHILD.blobs[LAYER]))
     # The demo registry holds a blob once for all repositories, and keeps it while another still names it.
     world["us"].storage.add_blob(
         Repository("another"), LAYER, world["us"].storage.blob(Repository(API), LAYER)

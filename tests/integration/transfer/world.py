@@ -10,6 +10,7 @@ import redis
 
 from replicator.demo.features import Features
 from replicator.demo.messages import Request, Response
+from replicator.demo.storage import Blob
 from replicator.events import Action, Event
 from replicator.jobs import Job, jobs_for
 from replicator.ledger import JobView, Ledger, State, Submission
@@ -139,6 +140,19 @@ class World:
 
     def delete(self, name: str, reference: str, *, repository: str = API) -> None:
         delete(self[name], repository, reference)
+
+    def lose_manifest(self, name: str, digest: Digest, *, repository: str = API) -> None:
+        """The registry no longer has it, though nobody deleted it."""
+        storage = self[name].storage
+        with storage.lock:
+            del storage.shelves[Repository(repository)].manifests[digest]
+
+    def damage(self, name: str, digest: Digest, content: bytes, *, repository: str = API) -> None:
+        """The bytes of a blob are no longer what they were, as on a bad disk."""
+        storage = self[name].storage
+        with storage.lock:
+            storage.remove_blob(Repository(repository), digest)
+            storage.add_blob(Repository(repository), digest, Blob(content, len(content)))
 
     def digest(self, name: str, reference: str = "v1", *, repository: str = API) -> Digest | None:
         """What the registry holds there, looked up in its storage."""
