@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import httpx
 
 from replicator.errors import Denied
-from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag
+from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag, referrers_tag
 from replicator.registry import catalog, harbor, listings, manifests, uploads
 from replicator.registry.blobs import BlobReader, blob_size, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
@@ -125,6 +125,11 @@ class RegistryClient:
     def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor] | None:
         """What refers to `digest`; None where the registry has no referrers API."""
         return listings.referrers(self._session, repository, digest)
+
+    def tagged_referrers(self, repository: Repository, digest: Digest) -> list[Descriptor]:
+        """What refers to `digest` where the registry has no referrers API: its clients keep an index under a tag."""
+        index = self.get_manifest(repository, referrers_tag(digest))
+        return list(index.children) if index else []
 
     def labels(self, repository: Repository, digest: Digest) -> frozenset[str] | None:
         """The registry's own labels of an artifact; None where the registry's type has none."""

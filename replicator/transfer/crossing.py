@@ -185,8 +185,7 @@ class Crossing:
         destination, target = self.route.destination, self.route.target
         listed = destination.referrers(target, subject)
         if listed is None:
-            index = destination.get_manifest(target, referrers_tag(subject))
-            listed = list(index.children) if index else []
+            listed = destination.tagged_referrers(target, subject)
         return frozenset(descriptor.digest for descriptor in listed)
 
     def _look_again(self, followers: Iterable[Follower]) -> None:

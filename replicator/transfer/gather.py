@@ -177,9 +177,9 @@ class _Gathering:
             self.route.fleet.learn(source.name, REFERRERS_API, listed is not None)
             if listed is not None:
                 return listed
-        tag = referrers_tag(subject)
-        index = source.get_manifest(repository, tag) if tag in self._source_tags() else None
-        return list(index.children) if index else []
+        if referrers_tag(subject) not in self._source_tags():
+            return []
+        return source.tagged_referrers(repository, subject)
 
     def _source_tags(self) -> frozenset[Tag]:
         # One listing tells the companions of every manifest of the tree: cheaper than a HEAD for each name.

@@ -119,18 +119,15 @@ class Prover:
         listed = self._listed(self.origin.client, self.origin.repository, subject)
         if listed is not None:
             return listed
-        tag = referrers_tag(subject)
-        if tag not in self._source_tags(self.origin):
+        if referrers_tag(subject) not in self._source_tags(self.origin):
             return []
-        index = self.origin.client.get_manifest(self.origin.repository, tag)
-        return list(index.children) if index else []
+        return self.origin.client.tagged_referrers(self.origin.repository, subject)
 
     def listed_here(self, subject: Digest) -> frozenset[Digest]:
         """What the destination lists as referrers of `subject`."""
         listed = self._listed(self.destination, self.repository, subject)
         if listed is None:
-            index = self.destination.get_manifest(self.repository, referrers_tag(subject))
-            listed = list(index.children) if index else []
+            listed = self.destination.tagged_referrers(self.repository, subject)
         return frozenset(item.digest for item in listed)
 
     def is_at_source(self, referrer: Digest) -> bool:
