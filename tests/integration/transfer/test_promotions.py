@@ -60,13 +60,14 @@ def submitted(world: World, wanted: Order | None = None) -> Promotion:
     return promotion
 
 
-def nothing(_: str) -> None:
-    return
+def at_once(why: str) -> None:
+    """It is not to wait for anything: a promotion that fails in passing would be tried for hours."""
+    raise AssertionError(why)
 
 
 def promote(world: World, wanted: Order | None = None, *, moved: Moved | None = None) -> Promoted:
     promotion = submitted(world, wanted)
-    return see_through(promotion, world.tools(), moved=moved or Moved(), tell=nothing)
+    return see_through(promotion, world.tools(), moved=moved or Moved(), tell=at_once)
 
 
 def is_signed(world: World, name: str, repository: str) -> bool:
@@ -171,7 +172,7 @@ def test_what_was_resolved_is_copied_though_the_tag_moves_on(world: World) -> No
     promotion = submitted(world)
     world.push("eu", "v1", OLD)
 
-    see_through(promotion, world.tools(), moved=Moved(), tell=nothing)
+    see_through(promotion, world.tools(), moved=Moved(), tell=at_once)
 
     assert world.digest("us", repository=PROD) == TOP.digest
 
@@ -333,7 +334,7 @@ def test_a_promotion_shows_among_the_jobs(world: World) -> None:
         PROD,
         "v1",
     )
-    see_through(promotion, world.tools(), moved=Moved(), tell=nothing)
+    see_through(promotion, world.tools(), moved=Moved(), tell=at_once)
 
     (done,) = world.ledger.view.jobs(state=State.DONE)
     assert (done.outcome, done.digest) == ("copied", TOP.digest)
@@ -373,7 +374,7 @@ def test_what_was_there_before_is_remembered_though_the_process_died_after_the_w
     die_over(world, promotion, "manifests/v1")
     assert world.digest("us", repository=PROD) == TOP.digest
 
-    done = see_through(promotion, world.tools(), moved=Moved(), tell=nothing)
+    done = see_through(promotion, world.tools(), moved=Moved(), tell=at_once)
 
     assert done.previous == old
     record = world.ledger.fleet.copied("us", Repository(PROD), Tag("v1"))
@@ -500,7 +501,7 @@ def test_a_promotion_waits_for_a_job_that_writes_the_same_reference(world: World
     assert world.digest("us", repository=PROD) is None
 
     world.ledger.release(claim)  # type: ignore[arg-type]
-    assert see_through(promotion, world.tools(), moved=Moved(), tell=nothing).outcome == "copied"
+    assert see_through(promotion, world.tools(), moved=Moved(), tell=at_once).outcome == "copied"
 
 
 def test_who_finds_the_job_in_other_hands_waits_for_the_outcome(world: World) -> None:
@@ -518,7 +519,7 @@ def test_who_finds_the_job_in_other_hands_waits_for_the_outcome(world: World) ->
     threading.Timer(0.5, go.set).start()
 
     mine = Moved()
-    done = see_through(promotion, world.tools(), moved=mine, tell=nothing)
+    done = see_through(promotion, world.tools(), moved=mine, tell=at_once)
 
     worker.join()
     assert done.outcome == "copied"
@@ -540,7 +541,7 @@ def test_what_cannot_be_done_is_parked_and_told(
     spoil(world)
 
     with pytest.raises(PermanentError, match=said) as caught:
-        see_through(promotion, world.tools(), moved=Moved(), tell=nothing)
+        see_through(promotion, world.tools(), moved=Moved(), tell=at_once)
 
     (failed,) = world.ledger.view.failures()
     assert failed.id == promotion.job.id
