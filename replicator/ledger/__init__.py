@@ -9,12 +9,12 @@ from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Fleet, Sighting
 from replicator.ledger.inbox import Inbox, Notification, record
+from replicator.ledger.inventory import Capability, Copy, Inventory
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.letters import DeadLetter
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.selection import Selection
-from replicator.ledger.survey import Capability, Copy, Survey
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
 from replicator.ledger.view import JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
@@ -34,6 +34,7 @@ __all__ = [
     "Finish",
     "Fleet",
     "Inbox",
+    "Inventory",
     "JobView",
     "Lane",
     "Ledger",
@@ -50,7 +51,6 @@ __all__ = [
     "Standing",
     "State",
     "Submission",
-    "Survey",
     "SweepKind",
     "SweepState",
     "SweepView",

@@ -10,10 +10,10 @@ from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
+from replicator.ledger.inventory import Inventory
 from replicator.ledger.pauses import Pauses
 from replicator.ledger.promotions import Promotions
 from replicator.ledger.scripts import Scripts
-from replicator.ledger.survey import Survey
 from replicator.ledger.sweeps import Sweeps
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
@@ -30,7 +30,7 @@ class Ledger(Work):
         self.fleet = Fleet(client)
         self.deletions = Deletions(client)
         self.pauses = Pauses(client)
-        self.survey = Survey(client)
+        self.inventory = Inventory(client)
         self.sweeps = Sweeps(client)
         self.view = View(client)
         self.promotions = Promotions(client)

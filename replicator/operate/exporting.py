@@ -31,7 +31,7 @@ PROMOTIONS = 10_000
 
 def export(desk: Desk) -> Iterator[str]:
     """The text of the document, in pieces: one record a line. It is a walk without a lock, not one moment's picture."""
-    view, survey, rules = desk.ledger.view, desk.ledger.survey, desk.rules()
+    view, inventory, rules = desk.ledger.view, desk.ledger.inventory, desk.rules()
     head = {"version": VERSION, "replicator": __version__, "exported_at": view.now(), "rules": rules.revision}
     yield "{\n" + ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())
     lanes = view.lanes([*{*view.lane_names(), *((rule.name, it.registry) for rule, it in rules.lanes)}])
@@ -53,7 +53,7 @@ def export(desk: Desk) -> Iterator[str]:
                 "reference": copy.reference,
                 "record": _fields(copy.record),
             }
-            for copy in survey.copies()
+            for copy in inventory.copies()
         ),
         "deletions": map(_deletion, desk.ledger.deletions),
         "promotions": map(_fields, desk.ledger.promotions.history(PROMOTIONS)),
@@ -62,7 +62,7 @@ def export(desk: Desk) -> Iterator[str]:
             {"rule": rule, "destination": there, **_fields(swept)}
             for (rule, there), swept in sorted(desk.ledger.sweeps.swept(lanes).items())
         ),
-        "capabilities": map(_fields, survey.capabilities()),
+        "capabilities": map(_fields, inventory.capabilities()),
     }
     for name, records in sections.items():
         yield f",\n{json.dumps(name)}: ["

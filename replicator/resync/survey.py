@@ -89,7 +89,7 @@ class Survey(Generic[T]):
         places = {(name, rule.source, there.registry) for rule, there in lanes for name in rule.names}
         return {
             copy.record.repository
-            for copy in self.tools.ledger.survey.copies()
+            for copy in self.tools.ledger.inventory.copies()
             if (copy.record.rule, copy.record.source, copy.destination) in places
         }
 

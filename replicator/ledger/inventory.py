@@ -1,4 +1,4 @@
-"""A walk through all that the ledger keeps, for its export: in portions, in no order, without a lock.
+"""An inventory of all that the ledger keeps, for its export: a walk in portions, in no order, without a lock.
 
 What is written or removed during the walk may be in it or not, and Redis may show a thing twice.
 """
@@ -34,7 +34,7 @@ class Capability:
     is_there: bool
 
 
-class Survey:
+class Inventory:
     """Reading access to everything. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
 
     def __init__(self, client: redis.Redis) -> None:
