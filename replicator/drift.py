@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from replicator.jobs import Job, may_want
-from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, referrers_tag
+from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, named, referrers_tag
 from replicator.plan import Facts, Verdict, Written, decide, place
 from replicator.rules import Destination, Rule, Signatures, takes_tag
 
@@ -142,16 +142,12 @@ class Difference:
     @property
     def source_name(self) -> str:
         """The reference at the source, in full."""
-        return _name(self.twins.rule.source, self.twins.repository, self.reference)
+        return f"{self.twins.rule.source}/{named(self.twins.repository, self.reference)}"
 
     @property
     def destination_name(self) -> str:
         """The reference at the destination, in full."""
-        return _name(self.twins.destination, self.twins.target, self.reference)
-
-
-def _name(registry: str, repository: Repository, reference: Reference) -> str:
-    return f"{registry}/{repository}{':' if isinstance(reference, Tag) else '@'}{reference}"
+        return f"{self.twins.destination}/{named(self.twins.target, self.reference)}"
 
 
 def drift(

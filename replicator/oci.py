@@ -96,6 +96,11 @@ def parse_reference(text: str) -> Reference:
     return Digest(text) if ":" in text else Tag(text)
 
 
+def named(repository: str, reference: str) -> str:
+    """A reference with its repository as image names have it: `team/api:v1`, `team/api@sha256:...`."""
+    return f"{repository}{'@' if ':' in reference else ':'}{reference}"
+
+
 def companion_subject(tag: str) -> Digest | None:
     """The digest that a companion tag belongs to, or None for an ordinary tag.
 

@@ -10,6 +10,7 @@ from replicator.cli.progress import Show, count, progress, size
 from replicator.cli.watching import NOTHING_TO_DO, follow
 from replicator.drift import Difference, Kind
 from replicator.errors import ConfigError
+from replicator.oci import named
 from replicator.operate import span
 from replicator.resync import (
     Change,
@@ -143,9 +144,8 @@ def _print_change(change: Change, *, names_extras: bool) -> None:
     sign = "?" if names_extras and change.kind is Kind.EXTRA else _SIGNS.get(change.kind)
     if sign is None:
         return  # only counted
-    joint = "@" if ":" in change.reference else ":"
-    source = f"{change.source}/{change.repository}{joint}{change.reference}"
-    destination = f"{change.destination}/{change.target}{joint}{change.reference}"
+    source = f"{change.source}/{named(change.repository, change.reference)}"
+    destination = f"{change.destination}/{named(change.target, change.reference)}"
     moved = f" ({size(change.bytes)})" if change.kind in (Kind.ADD, Kind.UPDATE) else ""
     digests = f" {change.found} -> {change.wanted}" if change.kind is Kind.UPDATE else ""
     why = f" {change.kind}: {change.detail}" if change.detail else ""

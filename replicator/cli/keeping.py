@@ -10,8 +10,7 @@ import typer
 
 from replicator import operate
 from replicator.errors import ConfigError
-from replicator.ledger import Deletion, PauseKind
-from replicator.oci import Digest
+from replicator.ledger import PauseKind
 from replicator.operate import Desk, span
 from replicator.runtime import Runtime
 from replicator.settings import Settings
@@ -56,7 +55,7 @@ def list_deletions(settings: Settings, *, limit: int, as_json: bool) -> None:
     for deletion in found:
         by = f"by rule {deletion.rule}" if deletion.rule else "by no rule that is known"
         typer.echo(
-            f"{deletion.id}  {_place(deletion)}\n    {deletion.digest}, {span(now - deletion.at)} ago, {by}"
+            f"{deletion.id}  {deletion.name}\n    {deletion.digest}, {span(now - deletion.at)} ago, {by}"
         )
     if not found:
         typer.echo("nothing was deleted")
@@ -70,12 +69,12 @@ def undelete(settings: Settings, prefix: str, *, force: bool, as_json: bool) -> 
     if as_json:
         typer.echo(UndeletedAnswer(written=list(done.written)).model_dump_json(indent=2))
     elif not done.written:
-        typer.echo(f"{_place(deletion)} holds {deletion.digest} already")
+        typer.echo(f"{deletion.name} holds {deletion.digest} already")
     else:
         more = len(done.written) - 1
         children = f", with {more} manifest{'s' if more > 1 else ''} below it" if more else ""
         typer.echo(
-            f"{_place(deletion)} holds {deletion.digest} again{children}; it counts as a person's, not as ours"
+            f"{deletion.name} holds {deletion.digest} again{children}; it counts as a person's, not as ours"
         )
 
 
@@ -98,8 +97,3 @@ def export(settings: Settings, output: Path | None) -> None:
     except OSError as exc:
         raise ConfigError(f"--output: cannot write {output}: {exc.strerror}") from exc
     typer.echo(f"{output}: {output.stat().st_size} bytes")
-
-
-def _place(deletion: Deletion) -> str:
-    joint = "@" if isinstance(deletion.reference, Digest) else ":"
-    return f"{deletion.destination}/{deletion.repository}{joint}{deletion.reference}"

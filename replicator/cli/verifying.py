@@ -11,6 +11,7 @@ from replicator.cli.comparing import DRIFT, tools_of
 from replicator.cli.progress import count, progress, size
 from replicator.cli.watching import wait_for
 from replicator.ledger import REPAIR
+from replicator.oci import named
 from replicator.resync import Checked, Request, Tools, Trouble, Verification, Watch, enqueue
 from replicator.runtime import Runtime
 from replicator.settings import Settings
@@ -130,7 +131,7 @@ def _repair(tools: Tools, damaged: list[Checked]) -> list[str]:
         watch.add(portion)
     wait_for(tools.ledger, watch)
     return [
-        f"{view.repository}:{view.reference} to {view.destination}: {view.reason}"
+        f"{named(view.repository, view.reference)} to {view.destination}: {view.reason}"
         for view in watch.halted.values()
     ]
 

@@ -7,6 +7,7 @@ import typer
 
 from replicator.cli.progress import count, progress, size
 from replicator.ledger import Ledger
+from replicator.oci import named
 from replicator.operate import span
 from replicator.resync import Watch
 
@@ -27,7 +28,7 @@ def follow(ledger: Ledger, watch: Watch, *, troubles: list[str], as_json: bool) 
     else:
         _print_sums(watch, seconds)
     for view in list(watch.halted.values())[:HALTED_SHOWN]:
-        what = f"{view.repository}:{view.reference} to {view.destination} by {view.rule}"
+        what = f"{named(view.repository, view.reference)} to {view.destination} by {view.rule}"
         typer.echo(f"error: {view.state}: {what}: {view.reason}", err=True)
     if len(watch.halted) > HALTED_SHOWN:
         typer.echo(f"error: and {len(watch.halted) - HALTED_SHOWN} more: `replicator failures`", err=True)
@@ -65,7 +66,7 @@ def _line(watch: Watch, seconds: float) -> str:
         )
     if view := watch.held_up:
         why = "it is paused" if view.is_paused else view.reason
-        parts.append(f"{view.destination}/{view.repository}:{view.reference} waits: {why}")
+        parts.append(f"{view.destination}/{named(view.repository, view.reference)} waits: {why}")
     return "; ".join(parts)
 
 

@@ -8,7 +8,7 @@ import redis
 
 from replicator.ledger.connect import PREFIX, raw
 from replicator.ledger.streams import backwards, beginning
-from replicator.oci import Digest, Reference, Repository, parse_reference
+from replicator.oci import Digest, Reference, Repository, named, parse_reference
 
 STREAM = f"{PREFIX}deleted"
 _PAGE = 50
@@ -28,6 +28,11 @@ class Deletion:
     media_type: str
     manifest_raw: bytes
     rule: str | None
+
+    @property
+    def name(self) -> str:
+        """Where it was, for people."""
+        return f"{self.destination}/{named(self.repository, self.reference)}"
 
     @classmethod
     def from_entry(cls, entry: str, fields: dict[str, str]) -> Self:

@@ -15,7 +15,7 @@ from replicator.jobs import Job
 from replicator.ledger.claim import Claim
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
-from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
+from replicator.oci import Digest, Reference, Repository, Tag, named, parse_reference
 from replicator.rules import PROMOTION, Signatures
 
 HISTORY = f"{PREFIX}promotions"
@@ -47,12 +47,12 @@ class Promotion:
     @property
     def start(self) -> str:
         """Where it comes from, for people."""
-        return _name(self.source, self.repository, self.tag or self.digest)
+        return f"{self.source}/{named(self.repository, self.tag or self.digest)}"
 
     @property
     def end(self) -> str:
         """Where it goes, for people."""
-        return _name(self.destination, self.target, self.landing)
+        return f"{self.destination}/{named(self.target, self.landing)}"
 
     def to_json(self) -> str:
         """The order as the ledger keeps it."""
@@ -138,7 +138,3 @@ def _promoted(fields: dict[str, str]) -> Promoted:
         fields["outcome"],
         float(fields["finished_at"]),
     )
-
-
-def _name(registry: str, repository: Repository, reference: Reference) -> str:
-    return f"{registry}/{repository}{':' if isinstance(reference, Tag) else '@'}{reference}"

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from replicator.ledger import JobView, Ledger, Pause, PauseKind, Promotion, State
-from replicator.oci import Digest, Reference, Repository
+from replicator.oci import Repository, named
 from replicator.operate.desk import Desk
 from replicator.rules import PROMOTION, RuleSet, destination_repository
 from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
@@ -49,12 +49,12 @@ class Description:
         """The reference at the source, in full."""
         if self.order:
             return self.order.start
-        return f"{self.source or '?'}/{_named(self.job.repository, self.job.reference)}"
+        return f"{self.source or '?'}/{named(self.job.repository, self.job.reference)}"
 
     @property
     def end(self) -> str:
         """The reference at the destination, in full."""
-        return f"{self.job.destination}/{_named(self.target or '?', self.job.reference)}"
+        return f"{self.job.destination}/{named(self.target or '?', self.job.reference)}"
 
 
 def describe(desk: Desk, jobs: Iterable[JobView]) -> list[Description]:
@@ -84,8 +84,8 @@ def _described(
     source, target = (order.source, order.target) if order else _sides(rules, job)
     waits = job.state is State.PENDING and not pauses and job.due_at is not None
     trace = _TRACEPARENT.match(job.trace or "")
-    end = f"{job.destination}/{_named(target or job.repository, job.reference)}"
-    start = order.start if order else f"{source or 'its source'}/{_named(job.repository, job.reference)}"
+    end = f"{job.destination}/{named(target or job.repository, job.reference)}"
+    start = order.start if order else f"{source or 'its source'}/{named(job.repository, job.reference)}"
     return Description(
         job=job,
         source=source,
@@ -155,7 +155,3 @@ def _approving(reason: str, start: str, end: str) -> str:
 def _pauses(job: JobView, pauses: list[Pause]) -> list[Pause]:
     mine = {PauseKind.RULE: job.rule, PauseKind.DESTINATION: job.destination}
     return [pause for pause in pauses if mine[pause.kind] == pause.name]
-
-
-def _named(repository: str, reference: Reference) -> str:
-    return f"{repository}{'@' if isinstance(reference, Digest) else ':'}{reference}"

@@ -36,9 +36,7 @@ def undelete(desk: Desk, deletion: Deletion, *, force: bool = False) -> Undelete
     if head and head.digest == deletion.digest:
         return Undeleted(deletion, ())
     if head and not force:
-        raise PermanentError(
-            f"{_place(deletion)} holds {head.digest} now, which is written over only by force"
-        )
+        raise PermanentError(f"{deletion.name} holds {head.digest} now, which is written over only by force")
     manifests = list(_whole(desk, client, deletion, _DEPTH))
     # Its digest, too: as a manifest of ours without a tag it would go by retention.
     for reference in (deletion.reference, deletion.digest):
@@ -65,12 +63,7 @@ def _whole(desk: Desk, client: RegistryClient, deletion: Deletion, depth: int) -
     if gone:
         more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
         raise PermanentError(
-            f"{_place(deletion)}: {deletion.destination} no longer holds {', '.join(gone[:_NAMED])}{more}, which"
+            f"{deletion.name}: {deletion.destination} no longer holds {', '.join(gone[:_NAMED])}{more}, which"
             f" {deletion.digest} needs: push it to the source again, or resync from the source instead"
         )
     yield manifest
-
-
-def _place(deletion: Deletion) -> str:
-    joint = "@" if isinstance(deletion.reference, Digest) else ":"
-    return f"{deletion.destination}/{deletion.repository}{joint}{deletion.reference}"

@@ -23,6 +23,7 @@ from replicator.errors import (
     Unavailable,
     Unsupported,
 )
+from replicator.oci import named
 
 # 520-524 are Cloudflare's way of saying that the registry behind it did not answer.
 _AWAY = frozenset({408, 499, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -50,8 +51,7 @@ class Topic:
     reference: str = ""
 
     def __str__(self) -> str:
-        joint = "@" if ":" in self.reference else ":"
-        name = f"{self.repository}{joint}{self.reference}" if self.reference else self.repository
+        name = named(self.repository, self.reference) if self.reference else self.repository
         return f"{self.doing} {name} at {self.registry}" if name else f"{self.doing} {self.registry}"
 
 

@@ -9,7 +9,7 @@ from replicator.drift import Difference, Kind, Twins
 from replicator.errors import ConfigError
 from replicator.jobs import Job
 from replicator.ledger import Ledger, Submission
-from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
+from replicator.oci import Digest, Reference, Repository, Tag, named, parse_reference
 from replicator.resync.document import Change
 from replicator.resync.flow import Later, flow
 from replicator.resync.scope import landing
@@ -68,7 +68,7 @@ def _job(change: Change, rules: RuleSet) -> Job:
     ):
         raise ConfigError(
             f"the rules changed since the plan was made: {change.rule} does not bring {change.source}/"
-            f"{change.repository}:{change.reference} to {change.destination}/{change.target} any more"
+            f"{named(change.repository, change.reference)} to {change.destination}/{change.target} any more"
         )
     return twins.job(reference)
 
@@ -91,7 +91,7 @@ def _moved(change: Change, tools: Tools) -> Iterator[str]:
         read = partial(client.digest_of, Repository(repository), reference, known=expected)
         found = tools.patience.read(registry, read)
         if found != expected:
-            name = f"{registry}/{repository}:{change.reference}"
+            name = f"{registry}/{named(repository, change.reference)}"
             yield f"{name} is {found or 'absent'}, in the plan {expected or 'absent'}"
 
 

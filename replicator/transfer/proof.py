@@ -18,6 +18,7 @@ from replicator.oci import (
     Repository,
     Tag,
     companion_tags,
+    named,
     referrers_tag,
 )
 from replicator.registry import RegistryClient
@@ -55,8 +56,7 @@ class Prover:
 
         Raises the registries' errors, and PermanentError for manifests nested or numbered beyond all sense.
         """
-        joint = ":" if isinstance(reference, Tag) else "@"
-        walk = _Walk(self, f"{self.destination.name}/{self.repository}{joint}{reference}")
+        walk = _Walk(self, f"{self.destination.name}/{named(self.repository, reference)}")
         walk.prove(_Wanted(reference, expected, _TOP))
         size_bytes = walk.manifest_bytes + walk.blob_bytes
         return Proof(

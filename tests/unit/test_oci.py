@@ -22,6 +22,7 @@ from replicator.oci import (
     companion_subject,
     companion_tags,
     index_of,
+    named,
     parse_manifest,
     parse_reference,
     referrers_tag,
@@ -116,6 +117,11 @@ def test_a_reference_is_the_text_it_was_parsed_from(text: str) -> None:
         return
 
     assert reference == text
+
+
+def test_a_tag_is_named_after_a_colon_and_a_digest_after_an_at_sign() -> None:
+    assert named("team/api", "v1") == "team/api:v1"
+    assert named("team/api", SHA256) == f"team/api@{SHA256}"
 
 
 # Companions
