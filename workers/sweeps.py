@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable
 
 from replicator.errors import ReplicatorError, TemporaryError
-from replicator.ledger import SweepKind, Sweeps, SweepView
-from replicator.resync import Tools, agenda, carry_out, troubles_of
+from replicator.ledger import Sweeps, SweepView
+from replicator.resync import Tools, agenda, ask, carry_out, troubles_of
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.telemetry import setup_logging
@@ -59,16 +59,7 @@ def ask_for_due(runtime: Runtime) -> None:
     """Afterwards the sweeps that schedules and backfills want by now have been asked for, once."""
     sweeps = runtime.ledger.sweeps
     for errand in agenda(runtime.rules, sweeps.marks(), runtime.ledger.view.now()):
-        if errand.request is None:
-            sweeps.mark(errand.mark, errand.value)
-        elif asked := sweeps.ask(
-            SweepKind.RESYNC,
-            errand.request.json,
-            subject=errand.subject,
-            by=errand.by,
-            mark=(errand.mark, errand.value),
-            is_owed=errand.is_owed,
-        ):
+        if asked := ask(errand, sweeps):
             log.info("sweep asked for", extra={"sweep": asked, "by": errand.by, "rule": errand.subject})
 
 

@@ -13,14 +13,14 @@ document    a plan as JSON
 enqueue     from differences, or a plan, to jobs
 verify      what should be there, proved
 watch       jobs to their end
-agenda      what schedules and new rules ask for
-errand      carrying out what somebody else asked for
+agenda      what schedules, new rules and lost events ask for
+errand      asking for what nobody waits for, and carrying it out
 """
 
-from replicator.resync.agenda import Errand, agenda
+from replicator.resync.agenda import Errand, after_loss, agenda
 from replicator.resync.document import Change, Document, LaneSum, changes_of, read, written
 from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
-from replicator.resync.errand import carry_out, troubles_of
+from replicator.resync.errand import ask, carry_out, troubles_of
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tally import Tally
@@ -43,7 +43,9 @@ __all__ = [
     "Trouble",
     "Verification",
     "Watch",
+    "after_loss",
     "agenda",
+    "ask",
     "carry_out",
     "changes_of",
     "enqueue",

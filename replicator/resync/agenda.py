@@ -1,4 +1,4 @@
-"""Which comparisons schedules and new rules ask for, decided from the time and from what was asked for before.
+"""Which comparisons schedules, new rules and lost events ask for: decided from the time, and what was asked for before.
 
 A mark in the ledger says what was: of a schedule its latest moment, of a backfill that it was. So a run that was
 missed, while nothing of ours was running, is made up for once; and a ledger that lost everything is backfilled again.
@@ -37,6 +37,15 @@ def agenda(rules: RuleSet, marks: Mapping[str, float], now: float) -> Iterator[E
             yield from _scheduled(rule, rule.schedule, marks, now)
         if rule.backfill and rule.trigger is TriggerType.EVENT_BASED:
             yield from _backfills(rule, marks)
+
+
+def after_loss(rules: RuleSet, registry: str, now: float) -> Iterator[Errand]:
+    """What makes up for an event of the registry that was lost at `now`: once for all that are lost in a minute."""
+    for rule in rules.rules:
+        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and rule.source == registry:
+            request = Request(Scope(rule=rule.name), prune=rule.deletes)
+            by, mark = "a notification too large", f"lost|{rule.name}"
+            yield Errand(rule.name, request, by, mark, now // 60, is_owed=True)
 
 
 def _scheduled(rule: Rule, schedule: Schedule, marks: Mapping[str, float], now: float) -> Iterator[Errand]:

@@ -1,11 +1,12 @@
-"""Carrying out a sweep that somebody else asked for, and what is kept of it."""
+"""Sweeps that nobody waits for: asking for one, carrying it out, and what is kept of it."""
 
 import json
 from collections.abc import Iterable
 
 from replicator.errors import ConfigError
 from replicator.jobs import Job
-from replicator.ledger import SweepKind, SweepView
+from replicator.ledger import SweepKind, Sweeps, SweepView
+from replicator.resync.agenda import Errand
 from replicator.resync.document import Change, changes_of, read, written
 from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
 from replicator.resync.sweep import Request, Sweep
@@ -13,6 +14,21 @@ from replicator.resync.tools import Tools
 
 PLAN_LIMIT_CHARACTERS = 16 * 1024 * 1024
 """The longest plan that the ledger keeps: some 40,000 changes. The command line knows no limit."""
+
+
+def ask(errand: Errand, sweeps: Sweeps) -> str | None:
+    """Afterwards it was asked for, once for its mark's value; the id of its sweep if that was now."""
+    if errand.request is None:
+        sweeps.mark(errand.mark, errand.value)
+        return None
+    return sweeps.ask(
+        SweepKind.RESYNC,
+        errand.request.json,
+        subject=errand.subject,
+        by=errand.by,
+        mark=(errand.mark, errand.value),
+        is_owed=errand.is_owed,
+    )
 
 
 def carry_out(view: SweepView, tools: Tools) -> str:

@@ -6,8 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from replicator.errors import ConfigError
 from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.operate import Desk
-from replicator.resync import Document, Request, Scope
-from replicator.rules import TriggerType
+from replicator.resync import Document, Request, Scope, after_loss, ask
 from replicator.web import authentication
 from replicator.web.access import NOT_AS_THINGS_STAND, NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
 from replicator.web.audit import audited
@@ -142,17 +141,8 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
 
 def make_up_for(registry: str, desk: Desk) -> None:
     """Have all compared that events of the registry would have been about: one was lost. At most once a minute."""
-    minute = desk.ledger.view.now() // 60
-    for rule in desk.rules().rules:
-        if rule.enabled and rule.trigger is TriggerType.EVENT_BASED and rule.source == registry:
-            desk.ledger.sweeps.ask(
-                SweepKind.RESYNC,
-                Request(Scope(rule=rule.name), prune=rule.deletes).json,
-                subject=rule.name,
-                by="a notification too large",
-                mark=(f"lost|{rule.name}", minute),
-                is_owed=True,
-            )
+    for errand in after_loss(desk.rules(), registry, desk.ledger.view.now()):
+        ask(errand, desk.ledger.sweeps)
 
 
 def _ask(desk: Desk, kind: SweepKind, request: Request) -> Asked:

@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from replicator.resync.agenda import Errand, agenda
+from replicator.resync.agenda import Errand, after_loss, agenda
 from replicator.rules import (
     Clause,
     Count,
@@ -90,3 +90,19 @@ def test_a_renamed_rule_is_not_backfilled_again() -> None:
 
 def test_rules_that_are_off_or_wait_for_events_ask_for_nothing() -> None:
     assert asked(replace(NIGHTLY, enabled=False), Rule("prod", "eu", (Destination("us"),))) == []
+
+
+def test_a_lost_event_has_what_it_may_have_been_about_compared_once_a_minute() -> None:
+    prod = Rule("prod", "eu", (Destination("us"),), deletion=True)
+    others = (NIGHTLY, replace(prod, name="off", enabled=False), replace(prod, name="back", source="us"))
+    rules = RuleSet(rules=(prod, *others))
+
+    (errand,) = after_loss(rules, "eu", now=10 * DAY)
+    (soon,) = after_loss(rules, "eu", now=10 * DAY + 59)
+    (later,) = after_loss(rules, "eu", now=10 * DAY + 60)
+
+    assert errand.request
+    assert (errand.subject, errand.request.scope.rule, errand.request.prune) == ("prod", "prod", True)
+    assert errand.is_owed
+    assert (errand.mark, errand.value) == (soon.mark, soon.value)
+    assert later.value > errand.value
