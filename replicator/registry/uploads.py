@@ -40,9 +40,7 @@ def start(
     topic = Topic("uploading", session.name, repository, digest)
     answer = _mount(session, repository, digest, mount_from=mount_from, topic=topic) if mount_from else None
     if answer is None:
-        # Registries assume sha256 unless told (spec after 1.1.1, end-4c); the others ignore the parameter.
-        query = "" if digest.algorithm == "sha256" else f"digest-algorithm={digest.algorithm}"
-        url = session.url(f"/v2/{repository}/blobs/uploads/", query)
+        url = session.url(f"/v2/{repository}/blobs/uploads/", _algorithm(digest))
         answer = session.succeed(Call("POST", url, topic, session.scopes(repository, "pull,push")))
     elif answer.status == 201:
         return None
@@ -56,8 +54,8 @@ def _mount(
     session: Session, repository: Repository, digest: Digest, *, mount_from: Repository, topic: Topic
 ) -> Answer | None:
     """The answer 201 or 202, or None where the registry cannot or may not mount from there."""
-    query = f"mount={quote(digest, safe='')}&from={quote(mount_from, safe='')}"
-    url = session.url(f"/v2/{repository}/blobs/uploads/", query)
+    query = [f"mount={quote(digest, safe='')}", f"from={quote(mount_from, safe='')}", _algorithm(digest)]
+    url = session.url(f"/v2/{repository}/blobs/uploads/", "&".join(filter(None, query)))
     scopes = (*session.scopes(repository, "pull,push"), *session.scopes(mount_from, "pull"))
     try:
         answer = session.send(Call("POST", url, topic, scopes))
@@ -70,6 +68,12 @@ def _mount(
     if isinstance(error, TemporaryError):
         raise error
     return None
+
+
+def _algorithm(digest: Digest) -> str:
+    # Registries assume sha256 unless told (spec after 1.1.1, end-4c); the others ignore the parameter. A mount that
+    # fails opens a session as well.
+    return "" if digest.algorithm == "sha256" else f"digest-algorithm={digest.algorithm}"
 
 
 def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
