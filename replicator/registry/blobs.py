@@ -21,6 +21,7 @@ from replicator.registry.session import Call, Session
 
 _RESUMPTIONS = 5
 _CONTENT_RANGE = re.compile(r"bytes[ =](\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z")
+_LENGTH = re.compile(r"bytes \*/(\d{1,18})\Z")
 
 
 class BlobReader:
@@ -101,12 +102,22 @@ class BlobReader:
         if response.status_code == 200:
             # The whole blob comes again (RFC 9110 14.2): what we have is passed over.
             return _without(self._paced(response), start)
+        if response.status_code == 416:
+            self._check_length(response.headers.get("content-range", ""), start)
         if response.status_code != 206:
             raise self._failure(response)
         found = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
         if not found or int(found[1]) != start or found[3] not in {"*", str(self._descriptor.size_bytes)}:
             raise TemporaryError(f"{self._topic}: asked for the rest from byte {start}, got another part")
         return self._paced(response)
+
+    def _check_length(self, unsatisfied: str, start: int) -> None:
+        # "Range Not Satisfiable" says how long the whole is (RFC 9110 14.4): often as long as what came, and no more.
+        found = _LENGTH.match(unsatisfied)
+        if found and int(found[1]) != self._descriptor.size_bytes:
+            raise Corrupt(
+                f"{self._topic}: has only {found[1]} of {self._descriptor.size_bytes} bytes, {start} came"
+            )
 
     def _call(self, start: int = 0) -> Call:
         headers = {"Range": f"bytes={start}-"} if start else {}
