@@ -16,6 +16,7 @@ from replicator.registry.connections import address_of, is_reachable
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.login import Login, Scopes
+from replicator.registry.notices import Notices
 from replicator.rules.registries import RegistryType
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -54,6 +55,7 @@ class Session:
         self.kind = exchange.registry.type
         self._exchange = exchange
         self._login = Login(exchange)
+        self._notices = Notices(exchange.registry.name)
         self._root = str(exchange.base.copy_with(query=None, fragment=None)).rstrip("/")
 
     def url(self, path: str, query: str = "") -> httpx.URL:
@@ -136,6 +138,8 @@ class Session:
         response = self._exchange.open(
             call.method, url, topic=call.topic, headers=headers, content=call.content
         )
+        if self._exchange.is_own(url):
+            self._notices.note(response.headers)
         return response, sent
 
     def _is_worth_repeating(self, call: Call, response: httpx.Response, sent: str | None) -> bool:
