@@ -1,12 +1,12 @@
 """The broker: how Celery is set up here, and how the ledger's jobs are rung for.
 
-A message is a doorbell. It holds a job's id and nothing else, and it may get lost, doubled or late: whoever hears it
-asks the ledger. So nothing here waits, retries or keeps a result; the ledger decides what happens next, and when.
+A message is a doorbell. It holds the ids of jobs and nothing else, and it may get lost, doubled or late: whoever hears
+it asks the ledger. So nothing here waits, retries or keeps a result; the ledger decides what happens next, and when.
 """
 
 import platform
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from replicator.errors import LedgerUnavailable
 
 TASK = "replicator.bring_in_line"
-"""The task that the workers offer; its one argument is a job's id."""
+"""The task that the workers offer; its arguments are ids of jobs."""
 
 WORKER_OPTIONS = {
     "pool": "prefork",
@@ -66,16 +66,16 @@ class Bell:
     def __init__(self, app: Celery) -> None:
         self._app = app
 
-    def ring(self, destination: str, job_ids: Iterable[str]) -> None:
-        """Sends one message for each job to the destination's queue.
+    def ring(self, destination: str, doorbells: Iterable[Sequence[str]]) -> None:
+        """Sends a message for each doorbell, which is ids of jobs, to the destination's queue.
 
         Raises LedgerUnavailable if the broker does not take one; those before it, and perhaps it too, were sent. The
         dispatcher need not care: what was not rung comes due again.
         """
         add_queue(self._app, destination)
         try:
-            for job_id in job_ids:
-                self._app.send_task(TASK, args=(job_id,), queue=queue_name(destination), retry=False)
+            for job_ids in doorbells:
+                self._app.send_task(TASK, args=tuple(job_ids), queue=queue_name(destination), retry=False)
         except (OperationalError, redis.RedisError, OSError) as exc:
             raise LedgerUnavailable(
                 f"Redis did not take a doorbell for {destination}: {type(exc).__name__}"

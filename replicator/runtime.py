@@ -21,7 +21,7 @@ from replicator.rulefiles import RuleBook
 from replicator.rules import Registry, RuleSet
 from replicator.settings import Settings, environment
 from replicator.telemetry import observe_request
-from replicator.transfer import Tools
+from replicator.transfer import Leases, Tools
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ class Runtime:
     @cached_property
     def tools(self) -> Tools:
         """What a worker needs to run jobs."""
-        return Tools(self.ledger, lambda: self.rules, self.client, self.settings.lease_s)
+        leases = Leases(self.ledger, lease_s=self.settings.lease_s)
+        return Tools(self.ledger, lambda: self.rules, self.client, leases)
 
     @property
     def desk(self) -> Desk:

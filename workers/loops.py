@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 """The longest time between two looks at the ledger when nothing wakes us."""
 PAUSE_AFTER_FAILURE_S = 0.5
+JOBS_A_DOORBELL = 25
+"""Jobs of one repository that are rung for together. More would share little more, and take longer to hand back."""
 
 
 def run_scheduler(runtime: Runtime, stop: threading.Event) -> None:
@@ -89,7 +91,7 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None
             share = jobs_at_once(name, crews=crews, destinations=rules.destinations, limit=limit)
-            due = ledger.dispatch(name, share)
+            due = ledger.dispatch(name, share, most=JOBS_A_DOORBELL)
             if due:
                 runtime.bell.ring(name, due)
             next_due = ledger.next_due(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from celery import Celery
 
 from replicator.broker import TASK
-from replicator.transfer import Tools, bring_in_line
+from replicator.transfer import Tools, answer
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +15,9 @@ def offer(app: Celery, tools: Callable[[], Tools]) -> None:
     """Make `app` answer the doorbells."""
 
     @app.task(name=TASK)  # type: ignore[untyped-decorator]
-    def bring(job_id: str) -> None:
+    def bring(*job_ids: str) -> None:
         try:
-            bring_in_line(job_id, tools())
+            answer(job_ids, tools())
         except Exception:
-            # Whatever it was: the lease runs out, the attempt is counted, and the job comes due again.
-            log.exception("job broke", extra={"job": job_id})
+            # Whatever it was: the leases run out, the attempts are counted, and the jobs come due again.
+            log.exception("doorbell broke", extra={"jobs": job_ids})

@@ -88,11 +88,14 @@ class Work:
 
     # Dispatching
 
-    def dispatch(self, destination: str, cap: int) -> list[str]:
-        """The ids to ring for now, so that at most `cap` jobs of `destination` are rung for or leased at once."""
+    def dispatch(self, destination: str, cap: int, *, most: int = 1) -> list[list[str]]:
+        """The doorbells to ring now, so that at most `cap` of them are out for `destination` at once.
+
+        Each is the ids of up to `most` jobs of one repository; it is out until the last of them is.
+        """
         with answering():
-            ids: list[str] = self._dispatch(destination, cap, self.redispatch_s)
-        return ids
+            doorbells: list[list[str]] = self._dispatch(destination, cap, self.redispatch_s, most)
+        return doorbells
 
     def next_due(self, destination: str) -> float | None:
         """Seconds until the earliest pending job comes due, urgent or not, 0 or less if it is; None if there is no such
@@ -143,22 +146,41 @@ class Work:
 
     def job(self, job_id: str) -> Job | None:
         """The open job of that id."""
-        with answering():
-            key = self._redis.hget(f"{PREFIX}job:{job_id}", "key")
-        return Job.from_key(str(key)) if key else None
+        return self.jobs([job_id])[0]
+
+    def jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """`job` for each of several, in one question."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hget(f"{PREFIX}job:{job_id}", "key")
+            keys = pipe.execute()
+        return [Job.from_key(str(key)) if key else None for key in keys]
 
     def claim(self, job_id: str, locks: Sequence[str] = ()) -> Claim | Refusal:
         """Leases the job and takes all of `locks`, or neither. The attempt is counted before it is made."""
+        return self.claim_all([(job_id, locks)])[0]
+
+    def claim_all(self, wanted: Sequence[tuple[str, Sequence[str]]]) -> list[Claim | Refusal]:
+        """`claim` for each of several jobs and their locks, one after another, in one step."""
+        packed = [part for job_id, locks in wanted for part in (job_id, len(locks), *locks)]
         with answering():
-            answer: list[str] = self._claim(job_id, self.lease_s, *locks)
-        if len(answer) == 1:
-            return Refusal(answer[0])
-        return _claim(job_id, answer, tuple(locks))
+            answers: list[list[str]] = self._claim(self.lease_s, *packed)
+        return [
+            Refusal(answer[0]) if len(answer) == 1 else _claim(job_id, answer, tuple(locks))
+            for (job_id, locks), answer in zip(wanted, answers, strict=True)
+        ]
 
     def renew(self, claim: Claim) -> bool:
         """Extends lease and locks. False if they are lost: stop, and submit the job again if anything was written."""
+        return self.renew_all([claim])[0]
+
+    def renew_all(self, claims: Sequence[Claim]) -> list[bool]:
+        """`renew` for each of several, in one step."""
         with answering():
-            return bool(self._renew(claim.id, claim.token, self.lease_s))
+            answers = self._renew(
+                self.lease_s, *(part for claim in claims for part in (claim.id, claim.token))
+            )
+        return [bool(answer) for answer in answers]
 
     def moved_on(self, claim: Claim) -> bool:
         """Whether something was submitted since the claim, or the job is gone."""

@@ -1,6 +1,9 @@
 """Transfer: bring one reference at one destination in line with the source, and prove it.
 
-attempt     claim, and what the ledger hears of the end
+doorbell    claim the jobs of a doorbell, and try each
+attempt     one try, and what the ledger hears of its end
+tools       what a worker works with
+lease       until when a job is ours
 converge    read, cross over or remove, read the source again
 crossing    decide, copy
 reading     when to believe the source
@@ -13,6 +16,8 @@ doubts      repair
 promote     what a person asks for without a rule
 """
 
-from replicator.transfer.attempt import Tools, bring_in_line
+from replicator.transfer.doorbell import answer, bring_in_line
+from replicator.transfer.lease import Leases
+from replicator.transfer.tools import Tools
 
-__all__ = ["Tools", "bring_in_line"]
+__all__ = ["Leases", "Tools", "answer", "bring_in_line"]

@@ -1,42 +1,31 @@
-"""One try at one job: from its doorbell to what the ledger keeps of it.
+"""One try at one job: from its claim to what the ledger keeps of it.
 
     claim ─▶ converge ─▶ finish
                  └─ an error ─▶ tried again later, or parked
 
-A doorbell may be lost, doubled or late; the claim decides. No try ends without a word to the ledger, except by the
-death of this process: then the lease runs out, and the job comes due by itself.
+No try ends without a word to the ledger, except by the death of this process: then the lease runs out, and the job
+comes due by itself.
 """
 
 import logging
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
-from replicator.jobs import (
-    RULE_GRACE_S,
-    SILENT_DEATHS_BEFORE_PARKING,
-    Job,
-    Outcome,
-    Park,
-    after_failure,
-    may_want,
-)
-from replicator.ledger import REPAIR, Claim, Cost, Finish, Ledger, Promotion, Refusal, Standing, Submission
+from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_failure
+from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
-from replicator.plan import place
-from replicator.registry import RegistryClient
-from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType, destination_repository
+from replicator.rules import Rule, RuleSet
 from replicator.telemetry import JOBS, PROPAGATION_SECONDS, context_from, tracer
 from replicator.transfer.converge import converge, promote
 from replicator.transfer.lease import Lease, LeaseLost
 from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
-from replicator.transfer.writing import Moved, Writer, new_hands
+from replicator.transfer.tools import Tools
+from replicator.transfer.writing import Moved, Writer
 
 log = logging.getLogger(__name__)
 
@@ -45,131 +34,52 @@ SECOND_LOOK_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """What a worker works with."""
-
-    ledger: Ledger
-    rules: Callable[[], RuleSet]
-    client: Callable[[str], RegistryClient]
-    """The client of a configured registry, by its name."""
-    lease_s: float
-    hands: ThreadPoolExecutor = field(default_factory=new_hands)
-
-
-def bring_in_line(job_id: str, tools: Tools, moved: Moved | None = None) -> None:
-    """Try the job once, if it is there and nobody else holds it. Afterwards the ledger says what became of it.
-
-    What is moved meanwhile is counted in `moved`, as it goes.
-    """
-    job = tools.ledger.job(job_id)
-    if job is None:
-        return
-    if job.rule == PROMOTION:
-        _promote(job, tools, moved or Moved())
-        return
-    rules = tools.rules()
-    rule = rules.rule(job.rule)
-    is_wanted = rule is not None and rule.enabled and may_want(rule, job.repository, job.reference)
-    there = rule.destination(job.destination) if rule and is_wanted else None
-    if rule is None or there is None:
-        _without_rule(tools, job_id)
-        return
-    try:
-        registry = rules.registries[job.destination]
-        target = destination_repository(there, job.repository, registry.type)
-    except ValueError as exc:
-        claim = tools.ledger.claim(job_id)
-        if isinstance(claim, Claim):
-            Attempt(tools, claim, rules, rule).park(str(exc))
-        return
-    claim = tools.ledger.claim(job_id, _locks(job, rule, target))
-    if not isinstance(claim, Claim):
-        log.debug("doorbell refused", extra={"job": job_id, "why": claim})
-        return
-    Attempt(tools, claim, rules, rule, moved=moved or Moved()).run(target)
-
-
-def _promote(job: Job, tools: Tools, moved: Moved) -> None:
-    claim = tools.ledger.claim(job.id, (place(job.destination, job.repository, job.reference),))
-    if not isinstance(claim, Claim):
-        log.debug("doorbell refused", extra={"job": job.id, "why": claim})
-        return
-    # Read after the claim: a later order for the same reference takes the place of an earlier one.
-    promotion = tools.ledger.promotions.find(job.id)
-    if promotion is None:
-        tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="nothing says what to promote")
-        return
-    rule = Rule(
-        PROMOTION,
-        promotion.source,
-        (Destination(job.destination),),
-        trigger=TriggerType.MANUAL,
-        signatures=promotion.signatures,
-        override=promotion.override,
-    )
-    Attempt(tools, claim, tools.rules(), rule, promotion, moved).run(job.repository)
-
-
-def _without_rule(tools: Tools, job_id: str) -> None:
-    claim = tools.ledger.claim(job_id)
-    if isinstance(claim, Refusal):
-        return
-    # The age of the wish in the ledger, not of the event: a sender's clock is no measure.
-    if claim.claimed_at - max(claim.since, claim.hinted_at or 0.0) < RULE_GRACE_S:
-        tools.ledger.retry(claim, 5.0, error="no rule wants this, yet", charge=False)
-        return
-    tools.ledger.finish(claim, Outcome.SUPERSEDED, digest=None, detail="no rule wants this any more")
-    JOBS.labels(claim.job.rule, claim.job.destination, Outcome.SUPERSEDED).inc()
-    log.info("job superseded", extra={"job": job_id, "key": claim.job.key})
-
-
-def _locks(job: Job, rule: Rule, target: Repository) -> tuple[str, ...]:
-    """One writer at a time for a reference at a destination; and a pair of two-way rules takes turns, or they swap."""
-    start = place(rule.source, job.repository, job.reference)
-    end = place(job.destination, target, job.reference)
-    return (end, " ".join(sorted((start, end))))
-
-
-@dataclass(frozen=True, slots=True)
 class Attempt:
-    """A claimed job, on its way to an end."""
+    """A claimed job, on its way to an end in the repository `target`."""
 
     tools: Tools
-    claim: Claim
+    lease: Lease
     rules: RuleSet
     rule: Rule
+    target: Repository
     promotion: Promotion | None = None
     moved: Moved = field(default_factory=Moved)
     began: float = field(default_factory=time.monotonic)
 
-    def run(self, target: Repository) -> None:
+    @property
+    def claim(self) -> Claim:
+        """What is leased."""
+        return self.lease.claim
+
+    def run(self) -> None:
         """Try to bring the reference in line, and tell the ledger what came of it."""
         if self.claim.taken_over and self.claim.attempts > SILENT_DEATHS_BEFORE_PARKING:
             # Counted at the claim, so that a job that kills its worker is parked too.
             self.park("gave up: tried too often without a word from the worker")
             return
-        with (
-            tracer.start_as_current_span(
-                "replicator.job",
-                context_from(self.claim.trace),
-                attributes={"replicator.job": self.claim.job.key},
-            ),
-            Lease(self.tools.ledger, self.claim, lease_s=self.tools.lease_s) as lease,
+        with tracer.start_as_current_span(
+            "replicator.job",
+            context_from(self.claim.trace),
+            attributes={"replicator.job": self.claim.job.key},
         ):
             try:
-                self._converge(target, lease)
+                self._converge()
             except ReplicatorError as exc:
                 self._failed(exc)
-            except (SystemExit, KeyboardInterrupt):
-                self.tools.ledger.release(self.claim)
-                raise
+            finally:
+                self.lease.end()
 
-    def _converge(self, target: Repository, lease: Lease) -> None:
+    def give_back(self) -> None:
+        """Stop: the job is due at once, as if it had not been claimed, unless it ended already."""
+        self.lease.end()
+        self.tools.ledger.release(self.claim)
+
+    def _converge(self) -> None:
         names = (self.rule.source, self.claim.job.destination)
         standing = self.tools.ledger.availability.standing(names)
-        route = self._route(target, standing.silent)
+        route = self._route(standing.silent)
         self._wait_for(standing, route)
-        writer = Writer(route, lease, self.tools.hands, self.moved)
+        writer = Writer(route, self.lease, self.tools.hands, self.moved)
         began, before = time.monotonic(), self.moved.size_bytes
         try:
             if self.promotion:
@@ -184,7 +94,7 @@ class Attempt:
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
             route.answered(self.claim.job.destination)
 
-    def _route(self, target: Repository, silent: frozenset[str]) -> Route:
+    def _route(self, silent: frozenset[str]) -> Route:
         tools, job, start = self.tools, self.claim.job, self.promotion
         return Route(
             self.claim,
@@ -195,7 +105,7 @@ class Attempt:
             tools.ledger.availability,
             repository=start.repository if start else job.repository,
             reference=start.digest if start else job.reference,
-            target=target,
+            target=self.target,
             landing=job.reference,
             silent=silent,
         )
@@ -229,7 +139,7 @@ class Attempt:
             return
         if self.claim.taken_over:
             # Whoever held this before us may only be frozen, and write once more when it wakes.
-            self._check_again(self.tools.lease_s)
+            self._check_again(self.tools.leases.lease_s)
         elif not result.is_settled:
             # The event may only be long before its effect, behind a slow store or a cache.
             self._check_again(SECOND_LOOK_S)
@@ -261,6 +171,7 @@ class Attempt:
 
     def park(self, reason: str) -> None:
         """Set the job aside, for a person to look at."""
+        self.lease.end()
         self.tools.ledger.park(self.claim, reason)
         self._report(Result(Outcome.FAILED, None, reason))
 

@@ -1,6 +1,6 @@
-"""A job's lease, kept alive while the job runs.
+"""Leases of jobs, kept alive while the jobs run.
 
-Registries have no conditional PUT, so the lease cannot fence a write: what it can do is to stop us before each write
+Registries have no conditional PUT, so a lease cannot fence a write: what it can do is to stop us before each write
 once it is lost. It is judged by this process's monotonic clock, never by Redis', and with a margin: a worker that was
 frozen wakes up, finds its time over and writes nothing more.
 """
@@ -24,38 +24,50 @@ class LeaseLost(TemporaryError):
 
 
 class Lease:
-    """A context manager that renews a claim in the background until it is left."""
+    """The lease of one claim: a context manager that ends it."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, *, lease_s: float) -> None:
+    def __init__(self, ledger: Ledger, claim: Claim, good_until: float) -> None:
+        self.claim = claim
         self._ledger = ledger
-        self._claim = claim
-        self._lease_s = lease_s
-        self._stop = threading.Event()
-        self._good_until = time.monotonic() + lease_s * (1 - _MARGIN)
-        self._thread = threading.Thread(target=self._renew, name=f"lease-{claim.id}", daemon=True)
+        self._good_until = good_until
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._good_until = 0.0
-        self._stop.set()
+        self.end()
+
+    @property
+    def is_over(self) -> bool:
+        """True once it was ended, or lost."""
+        return self._good_until == 0.0
 
     def check(self) -> None:
         """Return while the lease is surely held; raise LeaseLost from then on."""
         if time.monotonic() > self._good_until:
-            raise LeaseLost(f"the lease of job {self._claim.id} is lost")
+            raise LeaseLost(f"the lease of job {self.claim.id} is lost")
+
+    def end(self) -> None:
+        """From now on it is not held, whatever a renewal that is under way brings."""
+        with self._lock:
+            self._good_until = 0.0
+
+    def extend(self, good_until: float) -> None:
+        """A renewal came through: it is held until then, unless it was ended meanwhile."""
+        with self._lock:
+            if not self.is_over:
+                self._good_until = good_until
 
     def moved_on(self) -> bool:
         """Whether a newer event for this job came in since it was claimed."""
-        return self._ledger.moved_on(self._claim)
+        return self._ledger.moved_on(self.claim)
 
     def ask_for(self, jobs: Iterable[Job]) -> None:
         """Submit other jobs, which this one found to be needed."""
-        claim = self._claim
+        claim = self.claim
         self._ledger.submit(
             [
                 Submission(job, since=claim.claimed_at, trace=claim.trace, is_urgent=claim.is_urgent)
@@ -65,16 +77,51 @@ class Lease:
 
     def ask_for_promotion(self, promotion: Promotion) -> None:
         """Have content promoted once more that this job found to be in danger, unless a newer order waits."""
-        self._ledger.promote(promotion, self._claim.claimed_at, is_new=False)
+        self._ledger.promote(promotion, self.claim.claimed_at, is_new=False)
 
-    def _renew(self) -> None:
-        while not self._stop.wait(self._lease_s / 4):
-            asked = time.monotonic()
-            try:
-                held = self._ledger.renew(self._claim)
-            except TemporaryError:
-                continue  # Redis is away: the lease runs out by itself unless a later renewal succeeds
-            if not held or self._stop.is_set():
-                self._good_until = 0.0
-                return
-            self._good_until = asked + self._lease_s * (1 - _MARGIN)
+
+class Leases:
+    """The leases that this process holds. One thread renews them all; it runs while there are any."""
+
+    def __init__(self, ledger: Ledger, *, lease_s: float) -> None:
+        self.lease_s = lease_s
+        self._ledger = ledger
+        self._held: list[Lease] = []
+        self._lock = threading.Lock()
+        self._is_kept = False
+
+    def hold(self, claim: Claim, since: float) -> Lease:
+        """The lease of a claim that was asked for at `since`, in this process's monotonic time."""
+        lease = Lease(self._ledger, claim, self._good_until(since))
+        with self._lock:
+            self._held.append(lease)
+            if not self._is_kept:
+                self._is_kept = True
+                threading.Thread(target=self._keep, name="leases", daemon=True).start()
+        return lease
+
+    def _good_until(self, asked: float) -> float:
+        return asked + self.lease_s * (1 - _MARGIN)
+
+    def _keep(self) -> None:
+        while True:
+            time.sleep(self.lease_s / 4)
+            with self._lock:
+                self._held = [lease for lease in self._held if not lease.is_over]
+                held = list(self._held)
+                if not held:
+                    self._is_kept = False
+                    return
+            self._renew(held)
+
+    def _renew(self, held: list[Lease]) -> None:
+        asked = time.monotonic()
+        try:
+            answers = self._ledger.renew_all([lease.claim for lease in held])
+        except TemporaryError:
+            return  # Redis is away: the leases run out by themselves unless a later renewal succeeds
+        for lease, is_held in zip(held, answers, strict=True):
+            if is_held:
+                lease.extend(self._good_until(asked))
+            else:
+                lease.end()

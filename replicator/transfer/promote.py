@@ -13,7 +13,8 @@ from replicator.ledger import JobView, Ledger, Promoted, Promotion, State
 from replicator.oci import Digest, Reference, Repository, Tag
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, RuleSet, Signatures, destination_repository
-from replicator.transfer.attempt import Tools, bring_in_line
+from replicator.transfer.doorbell import bring_in_line
+from replicator.transfer.tools import Tools
 from replicator.transfer.writing import Moved
 
 HEAD_START_S = 10.0

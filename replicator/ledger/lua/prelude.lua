@@ -4,7 +4,8 @@
 -- <rule>|<destination>: since: of all open jobs, parked: and blocked: of those. In every script's end
 --   * a pending job is in one of two queues: in low: if its field `low` is there, which gives way to urgent ones, else
 --     in due:; a parked or blocked one is in neither;
---   * inflight: holds who is rung for or leased, until when; no queue ever says an earlier time than inflight:;
+--   * inflight: holds who is rung for or leased, until when; no queue ever says an earlier time than inflight:; the
+--     field `bell` names the first job of the doorbell, if it was rung for with others;
 --   * a job that a dispatcher found due while its rule was paused has the time HELD, until it is resumed.
 
 local P = 'replicator:'
@@ -100,7 +101,7 @@ local function put_down(id)
       redis.call('DEL', P .. 'lock:' .. name)
     end
   end
-  redis.call('HDEL', job, 'token', 'lease_until', 'locks', 'later_since')
+  redis.call('HDEL', job, 'token', 'lease_until', 'locks', 'later_since', 'bell')
   redis.call('ZREM', P .. 'inflight:' .. field[1], id)
 end
 
@@ -130,7 +131,8 @@ end
 -- Writes down that a job is wanted. A submission is eleven values: id, key, rule, destination, since, delay, action,
 -- digest, trace, 1 for news, 1 for urgent; empty text stands for none. The job is due `delay` seconds from now, or
 -- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
--- beside an event's, with the generation that asked for it: no event takes it back.
+-- beside an event's, with the generation that asked for it: no event takes it back. What is submitted together comes due
+-- in that order, a microsecond apart, so that jobs of one repository stay together.
 local SUBMISSION = 11
 local function submit(values, first)
   local id, key, rule, destination, since, delay, action, digest, trace, news, urgent =
@@ -182,7 +184,7 @@ local function submit(values, first)
   end
   -- Who is rung for or leased comes due when that ends: its claim, or its finish, will see the new generation.
   local inflight = tonumber(redis.call('ZSCORE', P .. 'inflight:' .. destination, id) or '') or 0
-  local due = math.max(now + delay, not_before, inflight)
+  local due = math.max(now + delay + (first - 1) / SUBMISSION / 1e6, not_before, inflight)
   local present = tonumber(redis.call('ZSCORE', queue_of(id, destination), id) or '')
   if not present or present > due then
     make_due(id, destination, due)

@@ -1,8 +1,12 @@
--- RENEW id, token, lease_s -> 1, or 0 if the lease is lost.
+-- RENEW lease_s, {id, token}... -> for each 1, or 0 if the lease is lost.
 -- Lease and locks last `lease_s` from now.
 
-if not holds(ARGV[1], ARGV[2]) then
-  return 0
+local answers = {}
+for at = 2, #ARGV, 2 do
+  local is_ours = holds(ARGV[at], ARGV[at + 1])
+  if is_ours then
+    lend(ARGV[at], ARGV[at + 1], tonumber(ARGV[1]))
+  end
+  answers[#answers + 1] = is_ours and 1 or 0
 end
-lend(ARGV[1], ARGV[2], tonumber(ARGV[3]))
-return 1
+return answers

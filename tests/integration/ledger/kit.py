@@ -13,8 +13,8 @@ OTHER = Digest.of(b"two")
 HASTY_S = 0.3
 
 
-def job(tag: str = "v1", *, rule: str = "prod", destination: str = "us") -> Job:
-    return Job(rule, destination, Repository("team/api"), Tag(tag))
+def job(tag: str = "v1", *, rule: str = "prod", destination: str = "us", repository: str = "team/api") -> Job:
+    return Job(rule, destination, Repository(repository), Tag(tag))
 
 
 def wanted(
@@ -58,3 +58,8 @@ def eventually(holds: Callable[[], object], within_s: float = 5.0) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"
         time.sleep(0.01)
+
+
+def rings(ledger: Ledger, destination: str, cap: int) -> list[str]:
+    """The jobs of the doorbells that a dispatcher rings now, where each is rung for alone."""
+    return [job_id for doorbell in ledger.dispatch(destination, cap) for job_id in doorbell]

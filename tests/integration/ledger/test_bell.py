@@ -15,21 +15,24 @@ from tests.integration.ledger.conftest import Server
 pytestmark = pytest.mark.integration
 
 
-def test_each_job_gets_one_message_that_holds_its_id_alone(server: Server) -> None:
+def test_each_doorbell_is_one_message_that_holds_ids_alone(server: Server) -> None:
     redis = connect(server.url)
 
-    Bell(make_app(server.url)).ring("us", ["job-1", "job-2"])
+    Bell(make_app(server.url)).ring("us", [["job-1"], ["job-2", "job-3"]])
 
     messages = [json.loads(text) for text in redis.lrange(queue_name("us"), 0, -1)]
     assert [message["headers"]["task"] for message in messages] == [TASK, TASK]
-    assert sorted(message["headers"]["argsrepr"] for message in messages) == ["('job-1',)", "('job-2',)"]
+    assert sorted(message["headers"]["argsrepr"] for message in messages) == [
+        "('job-1',)",
+        "('job-2', 'job-3')",
+    ]
 
 
 def test_many_threads_may_ring(server: Server) -> None:
     redis = connect(server.url)
     bell = Bell(make_app(server.url))
     threads = [
-        threading.Thread(target=bell.ring, args=(f"r{at % 3}", [f"job-{at}"] * 10)) for at in range(12)
+        threading.Thread(target=bell.ring, args=(f"r{at % 3}", [[f"job-{at}"]] * 10)) for at in range(12)
     ]
 
     for thread in threads:
@@ -45,6 +48,6 @@ def test_a_broker_that_is_away_is_a_temporary_error_within_seconds(tmp_path: Pat
     began = time.monotonic()
 
     with pytest.raises(LedgerUnavailable):
-        bell.ring("us", ["job-1"])
+        bell.ring("us", [["job-1"]])
 
     assert time.monotonic() - began < 5

@@ -7,7 +7,7 @@ import pytest
 
 from replicator.jobs import Outcome
 from replicator.ledger import Finish, Ledger, Refusal, Submission
-from tests.integration.ledger.kit import DIGEST, HASTY_S, OTHER, claimed, eventually, job, wanted
+from tests.integration.ledger.kit import DIGEST, HASTY_S, OTHER, claimed, eventually, job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -88,10 +88,10 @@ def test_an_event_during_a_run_makes_the_job_due_again(ledger: Ledger) -> None:
     ledger.submit([wanted(job(), 200.0, digest=OTHER)])
 
     assert ledger.moved_on(claim)
-    assert ledger.dispatch("us", 5) == []
+    assert rings(ledger, "us", 5) == []
     assert ledger.finish(claim, Outcome.COPIED, digest=DIGEST) is Finish.AGAIN
 
-    assert ledger.dispatch("us", 5) == [job().id]
+    assert rings(ledger, "us", 5) == [job().id]
     again = claimed(ledger, job())
     assert (again.digest, again.attempts, again.taken_over) == (OTHER, 1, False)
 
@@ -119,9 +119,9 @@ def test_a_run_that_failed_settles_nothing(ledger: Ledger) -> None:
 
 def test_a_lease_that_ran_out_is_taken_over(ledger: Ledger, hasty: Ledger) -> None:
     ledger.submit([wanted(job())])
-    ledger.dispatch("us", 1)
+    rings(ledger, "us", 1)
     dead = claimed(hasty, job(), "lock")
-    eventually(lambda: ledger.dispatch("us", 1) == [job().id])
+    eventually(lambda: rings(ledger, "us", 1) == [job().id])
 
     heir = claimed(ledger, job(), "lock")
 
@@ -193,12 +193,12 @@ def test_a_busy_job_gives_its_place_to_another(ledger: Ledger) -> None:
     claimed(ledger, one, "tag")
     ledger.submit([wanted(two)])
     ledger.submit([wanted(three)])
-    assert ledger.dispatch("us", 2) == [two.id]
-    assert ledger.dispatch("us", 2) == []
+    assert rings(ledger, "us", 2) == [two.id]
+    assert rings(ledger, "us", 2) == []
 
     assert ledger.claim(two.id, ["tag"]) is Refusal.BUSY
 
-    assert ledger.dispatch("us", 2) == [three.id]
+    assert rings(ledger, "us", 2) == [three.id]
 
 
 def test_a_busy_job_asks_ever_less_often(ledger: Ledger) -> None:
@@ -232,6 +232,6 @@ def test_a_released_job_is_due_at_once_and_its_attempt_uncounted(ledger: Ledger)
 
     assert ledger.release(claim)
 
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
     again = claimed(ledger, job(), "lock")
     assert (again.attempts, again.taken_over) == (1, False)

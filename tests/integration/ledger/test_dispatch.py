@@ -3,13 +3,14 @@
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from replicator.jobs import Crew, Outcome
 from replicator.ledger import Ledger, connect
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import HASTY_S, claimed, eventually, job, wanted
+from tests.integration.ledger.kit import HASTY_S, claimed, eventually, job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -18,48 +19,48 @@ def test_the_longest_due_are_rung_first_and_no_more_than_the_cap(ledger: Ledger)
     for tag in ("v1", "v2", "v3"):
         ledger.submit([wanted(job(tag))])
 
-    assert ledger.dispatch("us", 2) == [job("v1").id, job("v2").id]
-    assert ledger.dispatch("us", 2) == []
-    assert ledger.dispatch("us", 3) == [job("v3").id]
+    assert rings(ledger, "us", 2) == [job("v1").id, job("v2").id]
+    assert rings(ledger, "us", 2) == []
+    assert rings(ledger, "us", 3) == [job("v3").id]
 
 
 def test_destinations_do_not_share_a_cap(ledger: Ledger) -> None:
     ledger.submit([wanted(job(destination="us")), wanted(job(destination="ap"))])
 
-    assert ledger.dispatch("us", 1) == [job(destination="us").id]
-    assert ledger.dispatch("ap", 1) == [job(destination="ap").id]
+    assert rings(ledger, "us", 1) == [job(destination="us").id]
+    assert rings(ledger, "ap", 1) == [job(destination="ap").id]
     assert ledger.destinations() == {"us", "ap"}
 
 
 def test_a_finished_job_makes_room(ledger: Ledger) -> None:
     ledger.submit([wanted(job("v1")), wanted(job("v2"))])
-    (first,) = ledger.dispatch("us", 1)
+    (first,) = rings(ledger, "us", 1)
     claim = ledger.claim(first)
     assert not isinstance(claim, str)
-    assert ledger.dispatch("us", 1) == []
+    assert rings(ledger, "us", 1) == []
 
     ledger.finish(claim, Outcome.COPIED)
 
-    assert len(ledger.dispatch("us", 1)) == 1
+    assert len(rings(ledger, "us", 1)) == 1
 
 
 def test_a_lost_doorbell_is_rung_again(hasty: Ledger) -> None:
     hasty.submit([wanted(job())])
-    assert hasty.dispatch("us", 1) == [job().id]
+    assert rings(hasty, "us", 1) == [job().id]
 
     due = hasty.next_due("us")
     assert due is not None
     assert due <= HASTY_S
-    eventually(lambda: hasty.dispatch("us", 1) == [job().id])
+    eventually(lambda: rings(hasty, "us", 1) == [job().id])
 
 
 def test_events_of_a_job_that_was_rung_for_ring_no_second_time(ledger: Ledger) -> None:
     ledger.submit([wanted(job())])
-    ledger.dispatch("us", 5)
+    rings(ledger, "us", 5)
 
     ledger.submit([wanted(job())])
 
-    assert ledger.dispatch("us", 5) == []
+    assert rings(ledger, "us", 5) == []
     assert claimed(ledger, job()).generation == 2
 
 
@@ -67,7 +68,7 @@ def test_a_due_job_that_is_no_more_is_passed_over(server: Server, ledger: Ledger
     ledger.submit([wanted(job("v1")), wanted(job("v2"))])
     connect(server.url).delete(f"replicator:job:{job('v1').id}")
 
-    assert ledger.dispatch("us", 1) == [job("v2").id]
+    assert rings(ledger, "us", 1) == [job("v2").id]
 
 
 def test_many_dispatchers_never_exceed_the_cap(server: Server, ledger: Ledger) -> None:
@@ -78,7 +79,7 @@ def test_many_dispatchers_never_exceed_the_cap(server: Server, ledger: Ledger) -
 
     def work() -> None:
         while len(rung) < len(jobs):
-            for job_id in ledger.dispatch("us", cap):
+            for job_id in rings(ledger, "us", cap):
                 rung.append(job_id)
                 claim = ledger.claim(job_id)
                 assert not isinstance(claim, str)
@@ -176,3 +177,44 @@ def test_workers_of_the_same_destinations_count_as_one_crew(ledger: Ledger) -> N
 
     ledger.heartbeat("two", 0)
     assert ledger.slots() == 7
+
+
+def test_jobs_of_one_repository_share_a_doorbell(ledger: Ledger) -> None:
+    api, web = [job(f"v{at}") for at in range(3)], [job(f"v{at}", repository="web") for at in range(2)]
+    ledger.submit([wanted(item) for item in (*api, *web)])
+
+    assert ledger.dispatch("us", 5, most=9) == [[item.id for item in api], [item.id for item in web]]
+
+
+def test_a_doorbell_has_no_more_jobs_than_it_may_and_takes_one_place_until_the_last_is_done(
+    ledger: Ledger,
+) -> None:
+    jobs = [job(f"v{at}") for at in range(5)]
+    ledger.submit([wanted(item) for item in jobs])
+
+    assert ledger.dispatch("us", 2, most=2) == [[jobs[0].id, jobs[1].id], [jobs[2].id, jobs[3].id]]
+    ledger.finish(claimed(ledger, jobs[0]), Outcome.COPIED)
+    assert ledger.dispatch("us", 2, most=2) == []
+    ledger.finish(claimed(ledger, jobs[1]), Outcome.COPIED)
+    assert ledger.dispatch("us", 2, most=2) == [[jobs[4].id]]
+
+
+def test_a_job_of_another_repository_waits_where_there_is_no_place_for_its_doorbell(ledger: Ledger) -> None:
+    jobs = [job("v1"), job("v1", repository="web"), job("v2")]
+    ledger.submit([wanted(item) for item in jobs])
+
+    assert ledger.dispatch("us", 1, most=9) == [[jobs[0].id]]
+
+
+def test_urgent_jobs_and_low_ones_share_no_doorbell(ledger: Ledger) -> None:
+    ledger.submit([replace(wanted(job("v1")), is_urgent=False), wanted(job("v2"))])
+
+    assert ledger.dispatch("us", 5, most=9) == [[job("v2").id], [job("v1").id]]
+
+
+def test_a_job_whose_worker_died_over_it_is_rung_for_alone(hasty: Ledger) -> None:
+    hasty.submit([wanted(job("v1")), wanted(job("v2")), wanted(job("v3"))])
+    claimed(hasty, job("v2"))
+    time.sleep(HASTY_S * 1.2)
+
+    assert sorted(hasty.dispatch("us", 5, most=9), key=len) == [[job("v2").id], [job("v1").id, job("v3").id]]

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Claim, Ledger, PauseKind, connect
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import job, wanted
+from tests.integration.ledger.kit import job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,7 @@ VERBS: dict[str, Verb] = {
     "resume destination": lambda ledger, this, _: ledger.pauses.resume(
         PauseKind.DESTINATION, this.destination
     ),
-    "dispatch": lambda ledger, this, _: ledger.dispatch(this.destination, CAP),
+    "dispatch": lambda ledger, this, _: rings(ledger, this.destination, CAP),
     "claim": _claim,
     "renew": _with_claim(lambda ledger, claim: ledger.renew(claim)),
     "finish": _with_claim(lambda ledger, claim: ledger.finish(claim, Outcome.COPIED)),

@@ -7,7 +7,7 @@ import pytest
 from replicator.jobs import Outcome
 from replicator.ledger import Ledger, Pause, PauseKind, Refusal, State, connect
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import claimed, job, wanted
+from tests.integration.ledger.kit import claimed, job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +18,7 @@ def settled(ledger: Ledger, destination: str = "us", cap: int = 10) -> list[str]
     """What is rung for once every job of paused rules was held."""
     rung: list[str] = []
     for _ in range(100):
-        rung += ledger.dispatch(destination, cap)
+        rung += rings(ledger, destination, cap)
     return rung
 
 
@@ -27,8 +27,8 @@ def test_nothing_of_a_paused_destination_is_rung_for(ledger: Ledger) -> None:
 
     ledger.pauses.pause(DESTINATION, "us", "disk\nis  full")
 
-    assert ledger.dispatch("us", 5) == []
-    assert ledger.dispatch("ap", 5) == [job(destination="ap").id]
+    assert rings(ledger, "us", 5) == []
+    assert rings(ledger, "ap", 5) == [job(destination="ap").id]
     (pause,) = ledger.pauses.all()
     assert pause == Pause(DESTINATION, "us", pause.since, "disk is full")
     assert pause.since == pytest.approx(ledger.view.now(), abs=2)
@@ -63,8 +63,8 @@ def test_resuming_a_rule_makes_its_jobs_due_at_once_the_oldest_first(ledger: Led
 
     assert ledger.pauses.resume(RULE, "prod")
 
-    assert ledger.dispatch("us", 9) == [job("v2").id, job("v1").id, job("v3").id]
-    assert ledger.dispatch("ap", 9) == [job("v9", destination="ap").id]
+    assert rings(ledger, "us", 9) == [job("v2").id, job("v1").id, job("v3").id]
+    assert rings(ledger, "ap", 9) == [job("v9", destination="ap").id]
     assert not claimed(ledger, job("v3")).is_urgent
     assert ledger.pauses.all() == []
     assert not ledger.pauses.resume(RULE, "prod")
@@ -84,11 +84,11 @@ def test_resuming_one_rule_leaves_the_others_paused(ledger: Ledger) -> None:
 def test_resuming_a_destination_makes_its_jobs_due_at_once(ledger: Ledger) -> None:
     ledger.pauses.pause(DESTINATION, "us")
     ledger.submit([wanted(job())])
-    assert ledger.dispatch("us", 5) == []
+    assert rings(ledger, "us", 5) == []
 
     assert ledger.pauses.resume(DESTINATION, "us")
 
-    assert ledger.dispatch("us", 5) == [job().id]
+    assert rings(ledger, "us", 5) == [job().id]
 
 
 def test_resuming_forgets_no_back_off(ledger: Ledger) -> None:
@@ -99,7 +99,7 @@ def test_resuming_forgets_no_back_off(ledger: Ledger) -> None:
 
     ledger.pauses.resume(RULE, "prod")
 
-    assert ledger.dispatch("us", 5) == []
+    assert rings(ledger, "us", 5) == []
     due = ledger.next_due("us")
     assert due is not None
     assert 20 < due < 31
@@ -108,14 +108,14 @@ def test_resuming_forgets_no_back_off(ledger: Ledger) -> None:
 @pytest.mark.parametrize(("kind", "name"), [(RULE, "prod"), (DESTINATION, "us")])
 def test_a_late_doorbell_gives_the_job_back_uncharged(ledger: Ledger, kind: PauseKind, name: str) -> None:
     ledger.submit([wanted(job())])
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
 
     ledger.pauses.pause(kind, name)
 
     assert ledger.claim(job().id) is Refusal.PAUSED
     assert settled(ledger) == []
     ledger.pauses.resume(kind, name)
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
     assert claimed(ledger, job()).attempts == 1
 
 
@@ -130,7 +130,7 @@ def test_a_job_that_runs_is_not_disturbed_and_its_next_try_waits(ledger: Ledger)
     ledger.retry(second, 0.0, error="busy")
     assert settled(ledger) == []
     ledger.pauses.resume(RULE, "prod")
-    assert ledger.dispatch("us", 5) == [second.id]
+    assert rings(ledger, "us", 5) == [second.id]
 
 
 def test_an_event_for_a_held_job_is_written_down_and_rings_for_nobody(ledger: Ledger) -> None:
@@ -176,7 +176,7 @@ def test_fifty_thousand_paused_jobs_are_held_and_freed_whole(server: Server, led
     assert ledger.pauses.resume(RULE, "prod")
 
     assert redis.zcount("replicator:due:us", 1e11, "+inf") == 0
-    assert ledger.dispatch("us", 3) == [job(f"v{at}").id for at in range(2)]
+    assert rings(ledger, "us", 3) == [job(f"v{at}").id for at in range(2)]
 
 
 def test_a_rule_that_is_paused_under_one_name_is_under_all(ledger: Ledger) -> None:

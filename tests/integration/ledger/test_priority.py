@@ -7,7 +7,7 @@ import pytest
 from replicator.jobs import Outcome
 from replicator.ledger import Claim, Ledger, State, connect
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import claimed, job, wanted
+from tests.integration.ledger.kit import claimed, job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -46,22 +46,22 @@ def test_urgent_jobs_are_rung_for_before_low_ones_that_were_there_first(ledger: 
     patient = low(ledger, "v1", "v2")
     hasty = urgent(ledger, "v3", "v4")
 
-    assert ledger.dispatch("us", 4) == [*hasty, patient[0]]
+    assert rings(ledger, "us", 4) == [*hasty, patient[0]]
 
 
 def test_low_jobs_leave_one_place_free_for_the_next_event(ledger: Ledger) -> None:
     patient = low(ledger, "v1", "v2", "v3")
 
-    assert ledger.dispatch("us", 3) == patient[:2]
-    assert ledger.dispatch("us", 3) == []
-    assert ledger.dispatch("us", 3) + urgent(ledger, "v4") == ledger.dispatch("us", 3)
+    assert rings(ledger, "us", 3) == patient[:2]
+    assert rings(ledger, "us", 3) == []
+    assert rings(ledger, "us", 3) + urgent(ledger, "v4") == rings(ledger, "us", 3)
 
 
 def test_where_there_is_one_place_a_low_job_takes_it(ledger: Ledger) -> None:
     patient = low(ledger, "v1", "v2")
 
-    assert ledger.dispatch("us", 1) == patient[:1]
-    assert ledger.dispatch("us", 1) == []
+    assert rings(ledger, "us", 1) == patient[:1]
+    assert rings(ledger, "us", 1) == []
 
 
 def test_a_low_job_that_has_waited_for_ten_minutes_needs_no_free_place(
@@ -70,11 +70,11 @@ def test_a_low_job_that_has_waited_for_ten_minutes_needs_no_free_place(
     old, young = low(ledger, "v1", "v2")
     age(server, old)
 
-    ringing = ledger.dispatch("us", 2)
+    ringing = rings(ledger, "us", 2)
 
     assert ringing == [old]
     urgent(ledger, "v3")
-    assert ledger.dispatch("us", 2) == [job("v3").id]
+    assert rings(ledger, "us", 2) == [job("v3").id]
     assert young not in ringing
 
 
@@ -85,7 +85,7 @@ def test_old_low_jobs_and_urgent_ones_take_turns(server: Server, ledger: Ledger)
 
     rung = []
     for _ in range(6):
-        one = ledger.dispatch("us", 1)
+        one = rings(ledger, "us", 1)
         rung += one
         ended(ledger, *one)
 
@@ -100,7 +100,7 @@ def test_an_event_makes_a_low_job_urgent_and_keeps_its_place_in_time(ledger: Led
 
     urgent(ledger, "v1")
 
-    assert ledger.dispatch("us", 5) == [job("v1").id, job("v2").id]
+    assert rings(ledger, "us", 5) == [job("v1").id, job("v2").id]
     assert claimed(ledger, job("v1")).is_urgent
 
 
@@ -108,7 +108,7 @@ def test_a_resync_makes_no_urgent_job_low(ledger: Ledger) -> None:
     urgent(ledger, "v1")
     low(ledger, "v1", "v2")
 
-    assert ledger.dispatch("us", 1) == [job("v1").id]
+    assert rings(ledger, "us", 1) == [job("v1").id]
     assert claimed(ledger, job("v1")).is_urgent
 
 
@@ -120,8 +120,8 @@ def test_a_low_job_that_is_tried_again_stays_low(ledger: Ledger) -> None:
     ledger.retry(claim, 0.0, error="busy")
     urgent(ledger, "v2")
 
-    assert ledger.dispatch("us", 2) == [job("v2").id]
-    assert ledger.dispatch("us", 3) == [job("v1").id]
+    assert rings(ledger, "us", 2) == [job("v2").id]
+    assert rings(ledger, "us", 3) == [job("v1").id]
 
 
 def test_a_low_job_that_became_urgent_while_it_ran_is_urgent_again_afterwards(ledger: Ledger) -> None:
@@ -152,13 +152,13 @@ def test_low_jobs_are_halted_reopened_and_dropped_like_any_other(server: Server,
     parked, dropped, blocked = low(ledger, "v1", "v2", "v3")
     ledger.park(claimed(ledger, job("v1")), "corrupt")
     ledger.block(claimed(ledger, job("v3")), "foreign")
-    assert ledger.dispatch("us", 9) == [dropped]
+    assert rings(ledger, "us", 9) == [dropped]
 
     assert ledger.drop(dropped)
     assert ledger.reopen(parked)
     assert ledger.approve(blocked, "foreign")
 
-    assert sorted(ledger.dispatch("us", 9)) == sorted([parked, blocked])
+    assert sorted(rings(ledger, "us", 9)) == sorted([parked, blocked])
     assert connect(server.url).zcard("replicator:due:us") == 0
     ended(ledger, parked, blocked)
     assert connect(server.url).exists("replicator:low:us", "replicator:inflight:us") == 0

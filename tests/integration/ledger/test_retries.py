@@ -4,7 +4,7 @@ import pytest
 
 from replicator.jobs import Outcome
 from replicator.ledger import Finish, Lane, Ledger, Refusal, State
-from tests.integration.ledger.kit import claimed, job, wanted
+from tests.integration.ledger.kit import claimed, job, rings, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -93,7 +93,7 @@ def test_a_delayed_submission_postpones_nothing(ledger: Ledger) -> None:
 
     ledger.submit([wanted(job(), delay_s=30)])
 
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
 
 
 def test_a_parked_job_waits_for_somebody_and_still_counts_as_lag(ledger: Ledger) -> None:
@@ -111,7 +111,7 @@ def test_a_parked_job_frees_its_lock_and_its_place(ledger: Ledger) -> None:
     parked(ledger)
     ledger.submit([wanted(job("v2"))])
 
-    assert ledger.dispatch("us", 1) == [job("v2").id]
+    assert rings(ledger, "us", 1) == [job("v2").id]
     claimed(ledger, job("v2"), "lock")
 
 
@@ -122,7 +122,7 @@ def test_a_new_submission_gives_a_halted_job_all_its_tries_again(ledger: Ledger,
 
     ledger.submit([wanted(job(), 200.0)])
 
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
     claim = claimed(ledger, job())
     assert (claim.attempts, claim.since, claim.approved) == (1, 100.0, frozenset())
     assert ledger.view.failures(10) == []
@@ -138,7 +138,7 @@ def test_who_parks_a_job_that_moved_on_makes_it_due(ledger: Ledger, verb: object
     assert verb(ledger, claim, "why")
 
     assert ledger.view.failures(10) == []
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
     assert claimed(ledger, job()).attempts == 1
 
 
@@ -149,7 +149,7 @@ def test_a_person_reopens_a_halted_job_without_approving_it(ledger: Ledger, halt
 
     assert ledger.reopen(job().id)
 
-    assert ledger.dispatch("us", 1) == [job().id]
+    assert rings(ledger, "us", 1) == [job().id]
     claim = claimed(ledger, job())
     assert (claim.attempts, claim.approved) == (1, frozenset())
     assert not ledger.reopen(job().id)

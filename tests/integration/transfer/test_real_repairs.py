@@ -11,7 +11,7 @@ from replicator.ledger import REPAIR, JobView, Ledger, State, Submission
 from replicator.oci import Digest, Repository, Tag
 from replicator.registry import RegistryClient, connect
 from replicator.rules import Destination, Registry, RegistryType, Rule, RuleSet
-from replicator.transfer import Tools, bring_in_line
+from replicator.transfer import Leases, Tools, bring_in_line
 from replicator.transfer.proof import Origin, Prover
 from tests.fakes import images
 from tests.integration.processes import DockerRegistry, wait_until
@@ -38,7 +38,7 @@ class Pair:
             name: connect(registry) for name, registry in described.items()
         }
         rules = RuleSet(described, (Rule("prod", "eu", (Destination("us"),)),))
-        self.tools = Tools(ledger, lambda: rules, self.clients.__getitem__, 20.0)
+        self.tools = Tools(ledger, lambda: rules, self.clients.__getitem__, Leases(ledger, lease_s=20.0))
         images.push(source.url, API, "v1", TOP)
         images.push(source.url, API, images.signature_tag(TOP), SIGNATURE)
 

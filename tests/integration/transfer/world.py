@@ -18,7 +18,7 @@ from replicator.oci import Digest, Repository, Tag, parse_reference
 from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
-from replicator.transfer import Tools, bring_in_line
+from replicator.transfer import Leases, Tools, bring_in_line
 from tests.fakes.images import Image, delete, push
 from tests.fakes.registry import FakeRegistry
 
@@ -180,7 +180,8 @@ class World:
         return self.ledger.view.job_view(job.id)
 
     def tools(self, *, ledger: Ledger | None = None, lease_s: float = LEASE_S) -> Tools:
-        return Tools(ledger or self.ledger, lambda: self.rules, self._clients.__getitem__, lease_s)
+        ledger = ledger or self.ledger
+        return Tools(ledger, lambda: self.rules, self._clients.__getitem__, Leases(ledger, lease_s=lease_s))
 
     def desk(self) -> Desk:
         return Desk(self.ledger, lambda: self.rules, self._clients.__getitem__)
