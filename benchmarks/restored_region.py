@@ -20,7 +20,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -28,7 +27,8 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.rig import REPLICATOR, AccessLog, Up, children_cpu_s, cpu_s, environment, machine, need
+from benchmarks.cost import Cost, measured
+from benchmarks.rig import REPLICATOR, Up, environment, machine, need
 from benchmarks.storage import Storage
 from replicator.oci import Digest
 from tests.fakes import images
@@ -61,21 +61,6 @@ rules:
 
 Wanted = dict[str, dict[str, Digest]]
 """The tags of each repository with what they hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What one restoration took. `requests` are those of source and destination."""
-
-    wall_s: float
-    tool_cpu_s: float
-    registries_cpu_s: float
-    requests: tuple[Counter[str], Counter[str]]
-
-    @property
-    def all_cpu_s(self) -> float:
-        """What it took everybody: on a machine that others use, this says more than the wall time."""
-        return self.tool_cpu_s + self.registries_cpu_s
 
 
 @dataclass
@@ -121,16 +106,9 @@ class Bench:
         if time.monotonic() > self.until:
             sys.exit(f"not done within {RUN_LIMIT_S:.0f} s: the machine is too busy to measure anything")
         time.sleep(IDLE_S)
-        registries = [self.source.pid, destination.pid]
-        logs = AccessLog(self.source), AccessLog(destination)
-        before = cpu_s(daemons) + children_cpu_s(), cpu_s(registries)
-        started = time.perf_counter()
-        work()
-        wall_s = time.perf_counter() - started
-        after = cpu_s(daemons) + children_cpu_s(), cpu_s(registries)
-        requests = logs[0].counted(), logs[1].counted()
+        cost = measured(work, self.source, destination, daemons=lambda: daemons)
         assert _held(destination.url, self.wanted) == self.wanted, "the destination is not whole"
-        return Cost(wall_s, after[0] - before[0], after[1] - before[1], requests)
+        return cost
 
     def _list(self, name: str, repositories: list[str]) -> Path:
         # No tags means all of them: skopeo lists them, as we do.

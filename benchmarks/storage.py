@@ -20,14 +20,19 @@ class Storage:
         self._links.mkdir(parents=True, exist_ok=True)
 
     def put(self, repository: str, tag: str, image: Image) -> None:
-        """Afterwards the registry holds the image, whose manifest has no children, under that tag."""
+        """Afterwards the registry holds the image, with all below it, under that tag."""
         place = self._registry / "repositories" / repository
+        self._image(place, image)
+        self._link(place / "_manifests/tags" / tag / "current", image.digest)
+
+    def _image(self, place: Path, image: Image) -> None:
+        for child in image.children:
+            self._image(place, child)
         self._blob(image.digest, image.raw)
         self._link(place / "_manifests/revisions" / _named(image.digest), image.digest)
         for digest, content in image.blobs.items():
             self._blob(digest, content)
             self._link(place / "_layers" / _named(digest), digest)
-        self._link(place / "_manifests/tags" / tag / "current", image.digest)
 
     def _blob(self, digest: Digest, content: bytes) -> None:
         algorithm, _, name = digest.partition(":")
