@@ -4,6 +4,7 @@ Other packages see values and verbs; keys, scripts and the client's exceptions s
 """
 
 from replicator.ledger.availability import Availability, Down, Standing
+from replicator.ledger.budgets import Budget, Budgets
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
@@ -22,6 +23,8 @@ from replicator.ledger.work import Work
 __all__ = [
     "REPAIR",
     "Availability",
+    "Budget",
+    "Budgets",
     "Capability",
     "Claim",
     "Copied",

@@ -24,12 +24,13 @@ class Down:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How registries fare: for how long the longest pause still lasts that one of them asked for, and which of them did
-    not answer and have not answered since.
+    """How registries fare: for how long the longest pause still lasts that one of them asked for, which of them did not
+    answer and have not answered since, and for how long work that can wait leaves what remains of a quota alone.
     """
 
     paused_for_s: float
     silent: frozenset[str]
+    scarce_for_s: float = 0.0
 
 
 class Availability:
@@ -58,9 +59,22 @@ class Availability:
             for name in registries:
                 pipe.pttl(_pause(name))
                 pipe.exists(_down(name))
+                pipe.pttl(_scarce(name))
             found = pipe.execute()
-        noted = zip(registries, found[1::2], strict=True)
-        return Standing(max(0, *found[::2]) / 1000, frozenset(name for name, is_silent in noted if is_silent))
+        noted = zip(registries, found[1::3], strict=True)
+        return Standing(
+            max(0, *found[::3]) / 1000,
+            frozenset(name for name, is_silent in noted if is_silent),
+            max(0, *found[2::3]) / 1000,
+        )
+
+    def note_scarcity(self, registry: str, seconds: float) -> None:
+        """For so long work that can wait leaves alone what the registry still grants; 0 takes it back."""
+        with answering():
+            if seconds > 0:
+                self._redis.set(_scarce(registry), 1, px=int(seconds * 1000))
+            else:
+                self._redis.delete(_scarce(registry))
 
     def mark_down(self, registry: str) -> None:
         """Notes that the registry did not answer: nobody tries for 1, 2, 4, 8 and then always 15 s.
@@ -116,6 +130,10 @@ class Availability:
 
 def _pause(registry: str) -> str:
     return f"{PREFIX}pause:{registry}"
+
+
+def _scarce(registry: str) -> str:
+    return f"{PREFIX}scarce:{registry}"
 
 
 def _probe(registry: str) -> str:

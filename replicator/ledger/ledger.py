@@ -5,6 +5,7 @@ from typing import Self
 import redis
 
 from replicator.ledger.availability import Availability
+from replicator.ledger.budgets import Budgets
 from replicator.ledger.connect import answering, connect
 from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
@@ -27,6 +28,7 @@ class Ledger(Work):
     ) -> None:
         super().__init__(client, lease_s=lease_s, redispatch_s=redispatch_s)
         self.availability = Availability(client)
+        self.budgets = Budgets(client)
         self.fleet = Fleet(client)
         self.deletions = Deletions(client)
         self.pauses = Pauses(client)

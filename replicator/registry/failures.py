@@ -23,6 +23,7 @@ from replicator.errors import (
     Unavailable,
     Unsupported,
 )
+from replicator.limits import RETRY_AFTER_DEFAULT_S
 from replicator.oci import named
 
 # 520-524 are Cloudflare's way of saying that the registry behind it did not answer.
@@ -33,7 +34,6 @@ _START_OVER = frozenset(
     {"BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "SIZE_INVALID", "RANGE_INVALID"}
 )
 _RETRY_AFTER_MAX_S = 3600.0
-_RETRY_AFTER_DEFAULT_S = 5.0
 _QUOTED_CHARACTERS = 200
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -81,7 +81,7 @@ def failure(answer: Answer, topic: Topic, *, quote: bool = True) -> ReplicatorEr
     wait_s = retry_after(answer.headers)
     status = answer.status
     if status == 429:
-        return RateLimited(message, registry=topic.registry, retry_after=wait_s or _RETRY_AFTER_DEFAULT_S)
+        return RateLimited(message, registry=topic.registry, retry_after=wait_s or RETRY_AFTER_DEFAULT_S)
     if status in _AWAY:
         return Unavailable(message, registry=topic.registry, retry_after=wait_s)
     if status in _NOT_OFFERED or "UNSUPPORTED" in answer.codes:

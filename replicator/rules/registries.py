@@ -53,9 +53,13 @@ class TLS:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the registry bears: jobs at once. None means no limit of ours."""
+    """What the registry bears from all of us together. None means no limit of ours."""
 
     concurrency: int | None = None
+    """Requests at once; no more jobs than that write to it at once."""
+    requests_per_second: int | None = None
+    bandwidth: int | None = None
+    """Bytes in a second, read and written together."""
 
 
 @dataclass(frozen=True, slots=True)
