@@ -113,6 +113,9 @@ class Attempt:
     def _wait_for(self, standing: Standing, route: Route) -> None:
         if standing.paused_for_s > 0:
             raise NotYet(f"{route}: a registry asked for a pause", retry_after=standing.paused_for_s)
+        if standing.scarce_for_s > 0 and not self.claim.is_urgent:
+            # What is left of a quota is for what cannot wait.
+            raise NotYet(f"{route}: a registry grants few more requests", retry_after=standing.scarce_for_s)
         # The dispatcher rings for no destination that is away; a source that hangs must not hold its workers either.
         source = route.rule.source
         wait_s = route.availability.wait_to_try(source) if source in standing.silent else 0.0

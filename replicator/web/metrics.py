@@ -46,7 +46,7 @@ class LedgerCollector(Collector):
             [((), float(self._rules.error is not None))],
         )
         try:
-            yield from [*self._lanes(rules), *self._sweeps(rules), self._registries(rules)]
+            yield from [*self._lanes(rules), *self._sweeps(rules), *self._registries(rules)]
         except TemporaryError as exc:
             log.warning("gauges left out of a scrape", extra={"cause": str(exc)})
 
@@ -90,12 +90,19 @@ class LedgerCollector(Collector):
             labels=("rule", "destination"),
         )
 
-    def _registries(self, rules: RuleSet) -> Metric:
+    def _registries(self, rules: RuleSet) -> Iterator[Metric]:
         gone = self._ledger.availability.unreachable(rules.registries)
-        return _gauge(
+        yield _gauge(
             "replicator_registry_available",
             "1, or 0 from the first request that the registry does not answer until a job gets on with it again.",
             [((name,), float(name not in gone)) for name in rules.registries],
+            labels=("registry",),
+        )
+        windows = self._ledger.budgets.windows({name: its.limits for name, its in rules.registries.items()})
+        yield _gauge(
+            "replicator_registry_window",
+            "Requests at once that a registry gets, where it has a limit or asked for fewer.",
+            [((name,), float(size)) for name, size in windows.items()],
             labels=("registry",),
         )
 

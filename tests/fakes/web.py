@@ -25,7 +25,17 @@ from replicator.ledger import (
 )
 from replicator.operate import Desk
 from replicator.registry import RegistryClient
-from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet, Webhook
+from replicator.rules import (
+    Destination,
+    Filter,
+    FilterType,
+    Limits,
+    Registry,
+    RegistryType,
+    Rule,
+    RuleSet,
+    Webhook,
+)
 from replicator.web.app import create_app
 from replicator.web.authentication import Tokens
 from replicator.web.receiver import Bounds
@@ -153,6 +163,7 @@ class ToldLedger:
     settled: list[tuple[str, str]] = field(default_factory=list)
     sweeps: ToldSweeps = field(default_factory=ToldSweeps)
     down: frozenset[str] = frozenset()
+    told_windows: Mapping[str, int] = field(default_factory=dict)
     waiting: int = 0
     clock: float = 1000.0
     away: bool = False
@@ -187,6 +198,14 @@ class ToldLedger:
     def unreachable(self, names: Iterable[str]) -> frozenset[str]:
         self.ping()
         return self.down & frozenset(names)
+
+    @property
+    def budgets(self) -> "ToldLedger":
+        return self
+
+    def windows(self, limits: Mapping[str, Limits]) -> dict[str, int]:
+        self.ping()
+        return {name: size for name, size in self.told_windows.items() if name in limits}
 
     def length(self) -> int:
         self.ping()

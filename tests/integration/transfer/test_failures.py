@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from replicator.jobs import DENIED_ATTEMPTS, SILENT_DEATHS_BEFORE_PARKING
-from replicator.ledger import JobView, State
+from replicator.ledger import JobView, State, Submission
 from replicator.oci import Digest
 from replicator.rules import Signatures
 from tests.fakes.images import Image, image, index, is_whole, layer_bytes, multi_arch
@@ -204,6 +204,24 @@ def test_a_registry_that_asks_for_a_pause_gets_it_from_everybody(world: World) -
     assert world.asked("eu") == world.asked("us") == []
     assert other.due_at
     assert other.due_at - world.ledger.view.now() > 25
+
+
+def test_what_is_left_of_a_quota_is_for_jobs_that_cannot_wait(world: World) -> None:
+    world.push("eu", "v2", PUSHED)
+    world.ledger.availability.note_scarcity("eu", 3000)
+    low = Submission(world.job("v2"), since=world.ledger.view.now(), is_urgent=False)
+    world.ledger.submit([low])
+
+    waiting = world.shown(world.work(low.job))
+    assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
+    assert "a registry grants few more requests" in (waiting.reason or "")
+    assert waiting.due_at
+    assert waiting.due_at - world.ledger.view.now() > 2900
+    assert world.asked("eu") == []
+
+    assert world.run(world.job()).outcome == "copied"
+    world.ledger.availability.note_scarcity("eu", 0)
+    assert world.hurried(low.job).outcome == "copied"
 
 
 def test_a_temporary_error_is_charged_and_tried_again(world: World) -> None:

@@ -107,6 +107,13 @@ def test_breakers_and_the_rules_are_gauges(site: Site) -> None:
     assert samples(Site(rules=FixedRules(error="bad")))["replicator_rules_reload_failed"] == 1
 
 
+def test_how_many_requests_a_registry_gets_is_a_gauge_where_that_is_bounded() -> None:
+    found = samples(Site(ledger=ToldLedger(told_windows={"us": 4})))
+
+    assert found['replicator_registry_window{registry="us"}'] == 4
+    assert 'replicator_registry_window{registry="eu"}' not in found
+
+
 def test_what_a_comparison_found_is_a_gauge_once_there_was_one() -> None:
     found = samples(Site(ledger=ToldLedger(sweeps=ToldSweeps({("prod", "us"): Swept(at=1234.5, drift=7)}))))
 
