@@ -17,8 +17,11 @@ from replicator.registry.session import Call, Session
 PAGE_BYTES = 10 * 1024 * 1024
 _PAGES = 1000
 _HEADER_CHARACTERS = 16 * 1024
-_LINK = re.compile(r"<([^<>]*)>([^<]*)")
-_REL = re.compile(r';[ \t]*rel[ \t]*=[ \t]*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+# A quoted value may hold anything, signs of further links included.
+_LINK = re.compile(r'<([^<>]*)>((?:[^<"]|"[^"]*")*)')
+_PARAMETER = re.compile(r';[ \t]*([^\s;,="]+)[ \t]*(?:=[ \t]*(?:"([^"]*)"|([^\s;,"]+)))?')
+# What comes of a page whose neighbour was deleted meanwhile: Harbor cannot go on after a name that it does not have.
+_GONE = frozenset({400, 404})
 
 
 def pages(session: Session, call: Call) -> Iterator[Answer]:
@@ -38,7 +41,7 @@ def pages(session: Session, call: Call) -> Iterator[Answer]:
             raise PermanentError(f"{call.topic}: the listing does not end")
         seen.add(url)
         answer = session.send(replace(call, url=url))
-        if answer.status == 404:
+        if answer.status in _GONE:
             raise TemporaryError(f"{call.topic}: the listing went away while it was read")
         if not answer.is_success:
             raise failure(answer, call.topic)
@@ -58,7 +61,13 @@ def next_page(session: Session, answer: Answer, topic: Topic) -> httpx.URL | Non
     """Where the page after `answer` is, if there is one."""
     header = ", ".join(answer.headers.get_list("link"))[:_HEADER_CHARACTERS]
     for target, parameters in _LINK.findall(header):
-        relation = _REL.search(parameters)
-        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+        if "next" in _relations(parameters):
             return session.resolve(answer.url, target, topic)
     return None
+
+
+def _relations(parameters: str) -> list[str]:
+    for name, quoted, plain in _PARAMETER.findall(parameters):
+        if name.lower() == "rel":  # the first counts, says the RFC
+            return str(quoted or plain).lower().split()
+    return []
