@@ -100,7 +100,7 @@ class RegistryClient:
             yield verified
 
     def repositories(self, *, last: str = "") -> Iterator[Repository]:
-        """The registry's repositories that we may see, after `last`, each once.
+        """The registry's repositories that we may see, after `last`, each once; all of them where `last` is gone.
 
         A page is read when the one before it is used up, and raises then: a listing that ends was whole. Raises
         Unsupported at the start where the registry does not list its repositories, or not to us.

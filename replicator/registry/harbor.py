@@ -58,7 +58,7 @@ def delete_tag(session: Session, repository: Repository, tag: Tag) -> bool:
 
 
 def repositories(session: Session, *, last: str = "") -> Iterator[Repository]:
-    """Every repository of the projects that we may see, each once, after `last`, which must be among them.
+    """Every repository of the projects that we may see, each once, after `last`; all of them if that is gone.
 
     Raises Unsupported where neither Harbor's API nor `_catalog` lists them to us.
     """
@@ -76,7 +76,8 @@ def repositories(session: Session, *, last: str = "") -> Iterator[Repository]:
             seen.add(name)
             is_after = is_after or name == last
     if not is_after:
-        raise PermanentError(f"{topic}: it has no {last!r} to go on after")
+        # Only its place would have told what comes after it.
+        yield from repositories(session)
 
 
 def listing(session: Session, repository: Repository) -> Listing | None:

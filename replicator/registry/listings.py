@@ -1,6 +1,7 @@
 """Lists the tags of a repository, with their digests where it tells them, and the referrers of a manifest."""
 
 import json
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from replicator.errors import Corrupt
@@ -14,6 +15,7 @@ Listing = dict[Tag, Digest | None]
 """The tags of a repository. None: the listing does not say which digest the tag holds."""
 
 _TAGS_A_PAGE = 1000
+_TOO_MANY = frozenset({400, 405})
 _NO_REFERRERS_API = frozenset({400, 404, 405, 501})
 
 
@@ -26,14 +28,12 @@ def tags(session: Session, repository: Repository) -> list[Tag] | None:
 def listing(session: Session, repository: Repository) -> Listing | None:
     """Every tag, and its digest if the registry's list of tags says so; None where the repository is absent."""
     topic = Topic("listing the tags of", session.name, repository)
-    scopes = session.scopes(repository, "pull")
     found: Listing = {}
-    query = f"n={_TAGS_A_PAGE}"
+    last = ""
     while True:
-        url = session.url(f"/v2/{repository}/tags/list", query)
         page, known = [], len(found)
-        for answer in pages(session, Call("GET", url, topic, scopes, limit_bytes=PAGE_BYTES)):
-            if answer.status == 404 and not _is_page(answer):
+        for answer in _pages(session, repository, topic, last=last):
+            if answer.status == 404 and not last and not _is_page(answer):
                 return None
             if not answer.is_success:
                 raise failure(answer, topic)
@@ -43,7 +43,24 @@ def listing(session: Session, repository: Repository) -> Listing | None:
         # A full page without a link may be all there is, or the work of a registry that sends no links (1.0.1).
         if len(page) < _TAGS_A_PAGE or len(found) == known:
             return found
-        query = f"n={_TAGS_A_PAGE}&last={quote(page[-1], safe='')}"
+        last = page[-1]
+
+
+def _pages(
+    session: Session, repository: Repository, topic: Topic, *, last: str, size: int | None = _TAGS_A_PAGE
+) -> Iterator[Answer]:
+    """The pages after `last`. Who refuses pages of so many tags is asked for as many as it likes to send."""
+    wanted = {"n": str(size or ""), "last": quote(last, safe="")}
+    query = "&".join(f"{key}={value}" for key, value in wanted.items() if value)
+    url = session.url(f"/v2/{repository}/tags/list", query)
+    scopes = session.scopes(repository, "pull")
+    answers = pages(session, Call("GET", url, topic, scopes, limit_bytes=PAGE_BYTES))
+    first = next(answers)
+    if first.status in _TOO_MANY and size:
+        yield from _pages(session, repository, topic, last=last, size=None)
+        return
+    yield first
+    yield from answers
 
 
 def tag_of(text: str) -> Tag | None:

@@ -52,10 +52,12 @@ class Survey(Generic[T]):
         for source, lanes in sources.items():
             named = named_repositories(lanes, self.scope)
             try:
-                seen = set()
+                seen: set[Repository] = set()
                 for repository in self._catalogue(source) if named is None else named:
-                    seen.add(repository)
-                    yield from self._repository(source, repository, lanes)
+                    # A catalogue that had to be begun anew names again what it named before.
+                    if repository not in seen:
+                        seen.add(repository)
+                        yield from self._repository(source, repository, lanes)
                 for repository in sorted(self._remembered(lanes) - seen) if self.prune else ():
                     yield from self._repository(source, repository, lanes)
             except LedgerUnavailable:
