@@ -1,6 +1,7 @@
 """How we speak to a container registry: the OCI distribution protocol over HTTP, its logins and its failures.
 
-The only package that knows httpx. What goes in and out are values of `oci` and errors of `errors`; it decides nothing
+Its connections are its own; httpx resolves URLs, and its transports may stand in for connections. No other package
+knows httpx. What goes in and out are values of `oci` and errors of `errors`; it decides nothing
 about replication.
 """
 

@@ -10,14 +10,13 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-import httpx
-
 from replicator.errors import Corrupt, ReplicatorError, TemporaryError, Unavailable
 from replicator.oci import Descriptor, Repository
 from replicator.registry.exchange import pieces, read_start
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.pace import Pace
 from replicator.registry.session import Call, Session
+from replicator.registry.transport import Response
 
 _RESUMPTIONS = 5
 _CONTENT_RANGE = re.compile(r"bytes[ =](\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z")
@@ -40,7 +39,7 @@ class BlobReader:
     def open(self) -> Iterator[Iterator[bytes]]:
         """The verified pieces of the blob. Raises at once if the registry does not offer it at its size."""
         with self._session.stream(self._call()) as response:
-            if response.status_code != 200:
+            if response.status != 200:
                 raise self._failure(response)
             length = response.headers.get("content-length", "")
             if length.isascii() and length.isdigit() and int(length[:18]) != self._descriptor.size_bytes:
@@ -49,7 +48,7 @@ class BlobReader:
                 )
             yield self._verified(response)
 
-    def _verified(self, response: httpx.Response) -> Iterator[bytes]:
+    def _verified(self, response: Response) -> Iterator[bytes]:
         hasher = hashlib.new(self._descriptor.digest.algorithm)
         held = b""
         for piece in self._pieces(response):
@@ -63,7 +62,7 @@ class BlobReader:
         if held:
             yield held
 
-    def _pieces(self, response: httpx.Response) -> Iterator[bytes]:
+    def _pieces(self, response: Response) -> Iterator[bytes]:
         """Exactly as many bytes as the descriptor says, over as many connections as it takes."""
         size = self._descriptor.size_bytes
         cause = yield from self._until_broken(self._paced(response))
@@ -95,16 +94,16 @@ class BlobReader:
             return exc
         return None
 
-    def _paced(self, response: httpx.Response) -> Iterator[bytes]:
+    def _paced(self, response: Response) -> Iterator[bytes]:
         return self._pace.timed(pieces(response, self._topic))
 
-    def _rest(self, response: httpx.Response, start: int) -> Iterator[bytes]:
-        if response.status_code == 200:
+    def _rest(self, response: Response, start: int) -> Iterator[bytes]:
+        if response.status == 200:
             # The whole blob comes again (RFC 9110 14.2): what we have is passed over.
             return _without(self._paced(response), start)
-        if response.status_code == 416:
+        if response.status == 416:
             self._check_length(response.headers.get("content-range", ""), start)
-        if response.status_code != 206:
+        if response.status != 206:
             raise self._failure(response)
         found = _CONTENT_RANGE.match(response.headers.get("content-range", ""))
         if not found or int(found[1]) != start or found[3] not in {"*", str(self._descriptor.size_bytes)}:
@@ -123,11 +122,11 @@ class BlobReader:
         headers = {"Range": f"bytes={start}-"} if start else {}
         return Call("GET", self._url, self._topic, self._scopes, headers)
 
-    def _failure(self, response: httpx.Response) -> ReplicatorError:
-        if response.status_code == 404:
+    def _failure(self, response: Response) -> ReplicatorError:
+        if response.status == 404:
             return Corrupt(f"{self._topic}: the registry does not have this blob, though a manifest names it")
         body = read_start(response, self._topic)
-        return failure(Answer(response.status_code, response.headers, body, self._url), self._topic)
+        return failure(Answer(response.status, response.headers, body, self._url), self._topic)
 
 
 def _without(chunks: Iterator[bytes], count: int) -> Iterator[bytes]:

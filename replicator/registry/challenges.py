@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import httpx
 
 from replicator.errors import PermanentError
-from replicator.registry.connections import is_reachable
+from replicator.registry.addresses import URL, is_reachable, url_of
+from replicator.registry.heads import Headers
 from replicator.rules.registries import Registry, RegistryType
 
 _PARAMETER = re.compile(r'([A-Za-z0-9_.-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
@@ -33,7 +34,7 @@ class Challenge:
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
-def challenges(headers: httpx.Headers) -> list[Challenge]:
+def challenges(headers: Headers) -> list[Challenge]:
     """Every challenge of an answer: there may be several headers, and several challenges in one header."""
     return [item for text in headers.get_list("www-authenticate") for item in _parse(text)]
 
@@ -55,7 +56,7 @@ def _parse(text: str) -> list[Challenge]:
     return [Challenge(name, parameters) for name, parameters in found]
 
 
-def realm_url(registry: Registry, base: httpx.URL, realm: str) -> httpx.URL:
+def realm_url(registry: Registry, base: URL, realm: str) -> URL:
     """Where to ask for a token. Raises PermanentError for a realm that the credential must not be sent to."""
     refusal = f"logging in at {registry.name}: its token server is not to be trusted with a credential"
     try:
@@ -65,11 +66,13 @@ def realm_url(registry: Registry, base: httpx.URL, realm: str) -> httpx.URL:
     if url.userinfo or not is_reachable(url):
         raise PermanentError(f"{refusal}: its address is malformed")
     # Plain http only where the registry itself is spoken to that way.
-    if url.scheme != "https" and not (url.scheme == "http" and base.scheme == "http"):
+    if url.scheme != "https" and not (url.scheme == "http" and base.origin.scheme == "http"):
         raise PermanentError(f"{refusal}: it is not reached by https")
-    if url.host != base.host and not _is_known(registry.type, base.host, url.host):
-        raise PermanentError(f"{refusal}: {url.host[:100]!r} is not {base.host!r}")
-    return url.copy_with(fragment=None)
+    there = url_of(url)
+    host = there.origin.host
+    if host != base.origin.host and not _is_known(registry.type, base.origin.host, host):
+        raise PermanentError(f"{refusal}: {host[:100]!r} is not {base.origin.host!r}")
+    return there
 
 
 def _is_known(kind: RegistryType, registry_host: str, realm_host: str) -> bool:

@@ -1,62 +1,92 @@
-"""Where a registry is and how a connection to it is made: base URL, TLS, proxy."""
+"""How a connection to a registry is made: TLS, certificates, proxy."""
 
+import base64
 import functools
-import ipaddress
-import re
+import socket
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import unquote
 
 import httpx
 
 from replicator.errors import ConfigError
-from replicator.rules.registries import TLS, Registry, RegistryType
+from replicator.registry.addresses import URL, Origin, is_reachable, url_of
+from replicator.registry.channel import Channel
+from replicator.registry.heads import Malformed, request_head
+from replicator.rules.registries import TLS, Registry
 
-_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
-_NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
-_LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
-# Docker Hub's names in references and in old configuration files; its API lives at another host.
-_DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com"})
-_DOCKER_HUB_API = "registry-1.docker.io"
-
-
-def base_url(registry: Registry) -> httpx.URL:
-    """The URL below which `/v2/` lies. Raises ConfigError for one that is no absolute http(s) URL."""
-    try:
-        url = httpx.URL(registry.url.rstrip("/"))
-    except httpx.InvalidURL as exc:
-        raise ConfigError(f"registry {registry.name}: its url is not a URL") from exc
-    if url.userinfo or not is_reachable(url):
-        raise ConfigError(f"registry {registry.name}: its url must be http(s)://host[:port][/path]")
-    if registry.type is RegistryType.DOCKERHUB and url.host in _DOCKER_HUB:
-        return url.copy_with(host=_DOCKER_HUB_API)
-    return url
+CONNECT_S = 5.0
+"""The longest wait for a connection to one address of a host, and for the TLS handshake on it."""
 
 
-def is_reachable(url: httpx.URL) -> bool:
-    """True for http(s) to a host and port that can exist. Sockets answer others with exceptions of all kinds."""
-    host = url.raw_host.decode("ascii").removesuffix(".")
-    is_port = url.port is None or 0 < url.port < 65536
-    return url.scheme in {"http", "https"} and is_port and len(host) < 254 and _is_host(host)
+class Unreachable(OSError):
+    """No connection could be made."""
 
 
-def _is_host(host: str) -> bool:
-    # "127.1" and "0x7f000001" are addresses to a resolver but not to a check for addresses: taken in full form only.
-    if ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]):
-        return address_of(host) is not None
-    return all(_LABEL.fullmatch(label) for label in host.split("."))
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy, and what it wants to be told of us."""
+
+    origin: Origin
+    fields: Mapping[str, str]
 
 
-def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address that `host` is, if it is no name. An IPv4 address in IPv6 clothes is that IPv4 address."""
-    try:
-        address = ipaddress.ip_address(host.removesuffix("."))
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+class Dialer:
+    """Makes connections, directly or through a proxy. Other people's hosts get to see no certificate of ours."""
+
+    def __init__(self, context: ssl.SSLContext, proxy: Proxy | None) -> None:
+        self._context = context
+        self._proxy = proxy
+
+    def dial(self, origin: Origin) -> Channel:
+        """A new connection that requests for `origin` can be sent on. Raises Unreachable."""
+        try:
+            return self._dialled(origin)
+        except (OSError, UnicodeError, Malformed) as exc:
+            raise Unreachable(str(exc)) from exc
+
+    def line(self, url: URL) -> tuple[str, Mapping[str, str]]:
+        """How a request names `url`, and what headers its way adds: a proxy is told the whole of a plain one."""
+        if self._proxy is None or url.origin.scheme == "https":
+            return url.target, _NOTHING
+        return str(url), self._proxy.fields
+
+    def _dialled(self, origin: Origin) -> Channel:
+        there = self._proxy.origin if self._proxy else origin
+        connection = socket.create_connection(there.socket_address, timeout=CONNECT_S)
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if origin.scheme == "https":
+                if self._proxy:
+                    _tunnel(connection, origin, self._proxy)
+                connection.settimeout(CONNECT_S)
+                connection = self._context.wrap_socket(
+                    connection, server_hostname=origin.host.rstrip("."), suppress_ragged_eofs=False
+                )
+            return Channel(origin, connection)
+        except BaseException:
+            connection.close()
+            raise
 
 
-def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPTransport:
-    """A pool of HTTP/1.1 connections as `registry` asks for, with its client certificate or without.
+_NOTHING: Mapping[str, str] = {}
+
+
+def _tunnel(connection: socket.socket, origin: Origin, proxy: Proxy) -> None:
+    host, port = origin.socket_address
+    there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    channel = Channel(proxy.origin, connection)
+    answer = channel.ask("CONNECT", request_head("CONNECT", there, {"Host": there, **proxy.fields}), None)
+    if not 200 <= answer.status < 300:
+        raise Unreachable(f"the proxy answered {answer.status}")
+    if not channel.is_spent:
+        raise Malformed("the proxy said more than that there is a connection")
+
+
+def dialer_of(registry: Registry, *, with_certificate: bool) -> Dialer:
+    """Makes connections as `registry` asks for, with its client certificate or without.
 
     Raises ConfigError for TLS files that cannot be read and for a proxy that makes no sense.
     """
@@ -64,10 +94,17 @@ def open_transport(registry: Registry, *, with_certificate: bool) -> httpx.HTTPT
         context = _context(registry.tls, with_certificate=with_certificate)
     except OSError as exc:  # ssl.SSLError is one too
         raise ConfigError(f"registry {registry.name}: its tls files cannot be used: {exc}") from exc
-    try:
-        return httpx.HTTPTransport(verify=context, trust_env=False, limits=_LIMITS, proxy=registry.proxy)
-    except (ValueError, ImportError, httpx.InvalidURL) as exc:
-        raise ConfigError(f"registry {registry.name}: its proxy cannot be used") from exc
+    return Dialer(context, _proxy(registry) if registry.proxy else None)
+
+
+def _proxy(registry: Registry) -> Proxy:
+    with suppress(httpx.InvalidURL):
+        url = httpx.URL(registry.proxy or "")
+        if url.scheme == "http" and is_reachable(url):
+            name, _, password = url.userinfo.decode("ascii").partition(":")
+            pair = base64.b64encode(f"{unquote(name)}:{unquote(password)}".encode()).decode("ascii")
+            return Proxy(url_of(url).origin, {"Proxy-Authorization": f"Basic {pair}"} if name else {})
+    raise ConfigError(f"registry {registry.name}: its proxy cannot be used, it must be http://host[:port]")
 
 
 @functools.cache
@@ -83,6 +120,7 @@ def _context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
 def _new_context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
     context = httpx.create_ssl_context(verify=tls.verify, trust_env=False)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     if tls.verify:
         # Beside the usual roots: what the machine trusts, and the registry's own authority.
         context.load_default_certs()

@@ -1,25 +1,25 @@
 """One HTTP request and its answer: connections, TLS, time limits, size limits.
 
-Knows nothing of logins, redirects or the protocol. Requests go straight to httpx's transport, not through its client:
-so there are no cookies, no proxies or netrc from the environment, no redirects and no log lines that hold URLs.
+Knows nothing of logins, redirects or the protocol. There are no cookies, no proxies or netrc from the environment, no
+redirects and no log lines that hold URLs. A request begins and ends in `Exchange.open` and with `Response.close`; the
+bytes of a body pass through `pieces` on their way in, and through `Exchange._send` on their way out.
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
 
 from replicator import __version__
 from replicator.errors import PermanentError, TemporaryError, Unavailable
-from replicator.registry.connections import base_url, is_reachable, open_transport
-from replicator.registry.failures import Topic, broken, clean
+from replicator.registry.addresses import URL, base_url
+from replicator.registry.channel import Content
+from replicator.registry.connections import dialer_of
+from replicator.registry.failures import BROKEN, Topic, broken
 from replicator.registry.pace import Pace
+from replicator.registry.stand_in import StandIn
+from replicator.registry.transport import LOST, Connections, Request, Response, Transport
 from replicator.rules.registries import Registry
-
-# At DEBUG httpcore writes down headers, and so credentials.
-for _name in ("httpx", "httpcore"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 Observe = Callable[[str, str, int, float], None]
 """Called after every request with registry, method, status (0 = no answer) and seconds until the answer's headers."""
@@ -27,18 +27,11 @@ Observe = Callable[[str, str, int, float], None]
 SMALL_BODY_BYTES = 64 * 1024
 """The largest error or token answer that is read."""
 
-_TIMEOUTS = {"timeout": {"connect": 5.0, "read": 30.0, "write": 30.0, "pool": 30.0}}
 _HEADERS = {"User-Agent": f"replicator/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"}
-_LOST = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 def ignore(registry: str, method: str, status: int, seconds: float) -> None:
     """The observer of those who do not count requests."""
-
-
-def origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
-    """Scheme, host and port: what a credential belongs to. A default port counts as none, as httpx writes it."""
-    return url.scheme, url.host, url.port
 
 
 class Exchange:
@@ -49,64 +42,46 @@ class Exchange:
     ) -> None:
         self.registry = registry
         self.base = base_url(registry)
-        self._origin = origin_of(self.base)
         self._observe = observe
-        self._own = transport or open_transport(registry, with_certificate=True)
-        has_certificate = bool(registry.tls.cert_file) and transport is None
-        self._other = open_transport(registry, with_certificate=False) if has_certificate else self._own
+        self._own: Transport = (
+            StandIn(transport) if transport else Connections(dialer_of(registry, with_certificate=True))
+        )
+        self._other = self._own
+        if registry.tls.cert_file and not transport:
+            self._other = Connections(dialer_of(registry, with_certificate=False))
 
-    def is_own(self, url: httpx.URL) -> bool:
+    def is_own(self, url: URL) -> bool:
         """True where `url` has the registry's origin, the only one that its credential is for."""
-        return origin_of(url) == self._origin
+        return url.origin == self.base.origin
 
     def open(
-        self,
-        method: str,
-        url: httpx.URL,
-        *,
-        topic: Topic,
-        headers: Mapping[str, str],
-        content: bytes | Iterable[bytes] | None = None,
-    ) -> httpx.Response:
+        self, method: str, url: URL, *, topic: Topic, headers: Mapping[str, str], content: Content = None
+    ) -> Response:
         """The answer, its body unread: the caller closes it. Raises our errors where there is none.
 
         A request whose body can be repeated is sent again once if the connection broke: the other side may have closed
         an idle connection just then (RFC 9110 9.2.2). Sending any of ours twice does no harm.
         """
-        is_own = self.is_own(url)
-        if not is_own and not is_reachable(url):
-            raise PermanentError(f"{topic}: not an address that a request can go to: {clean(url.host)!r}")
-        is_repeatable = content is None or isinstance(content, bytes)
-        transport = self._own if is_own else self._other
+        transport = self._own if self.is_own(url) else self._other
+        request = Request(method, url, {**_HEADERS, **headers}, content)
         try:
             try:
-                return self._send(transport, method, url, headers=headers, content=content)
-            except _LOST:
-                if not is_repeatable:
+                return self._send(transport, request)
+            except LOST:
+                if not (content is None or isinstance(content, bytes)):
                     raise
-                return self._send(transport, method, url, headers=headers, content=content)
-        except (httpx.TransportError, httpx.InvalidURL) as exc:
+                return self._send(transport, request)
+        except BROKEN as exc:
             raise broken(exc, topic) from exc
 
-    def _send(
-        self,
-        transport: httpx.BaseTransport,
-        method: str,
-        url: httpx.URL,
-        *,
-        headers: Mapping[str, str],
-        content: bytes | Iterable[bytes] | None,
-    ) -> httpx.Response:
-        request = httpx.Request(
-            method, url, headers={**_HEADERS, **headers}, content=content, extensions=dict(_TIMEOUTS)
-        )
+    def _send(self, transport: Transport, request: Request) -> Response:
         began, status = time.monotonic(), 0
         try:
-            response = transport.handle_request(request)
-            status = response.status_code
+            response = transport.send(request)
+            status = response.status
             return response
         finally:
-            self._observe(self.registry.name, method, status, time.monotonic() - began)
+            self._observe(self.registry.name, request.method, status, time.monotonic() - began)
 
     def close(self) -> None:
         """Closes every connection."""
@@ -115,18 +90,15 @@ class Exchange:
             self._other.close()
 
 
-def pieces(response: httpx.Response, topic: Topic) -> Iterator[bytes]:
+def pieces(response: Response, topic: Topic) -> Iterator[bytes]:
     """The raw bytes of a body as they come: never decompressed. Raises our errors where the connection breaks."""
-    stream = response.stream
-    if not isinstance(stream, httpx.SyncByteStream):
-        raise TypeError("not a synchronous body")
     try:
-        yield from stream
-    except httpx.TransportError as exc:
+        yield from response.body
+    except BROKEN as exc:
         raise broken(exc, topic) from exc
 
 
-def read(response: httpx.Response, topic: Topic, *, limit_bytes: int) -> bytes:
+def read(response: Response, topic: Topic, *, limit_bytes: int) -> bytes:
     """A whole body. Raises PermanentError over the limit, Unavailable where it is cut short or comes too slowly."""
     body = bytearray()
     pace = Pace(topic, limit_bytes)
@@ -140,7 +112,7 @@ def read(response: httpx.Response, topic: Topic, *, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-def read_start(response: httpx.Response, topic: Topic) -> bytes:
+def read_start(response: Response, topic: Topic) -> bytes:
     """The first 64 KiB of an error's body: what more there is, or why it ended, does not matter."""
     body = bytearray()
     try:

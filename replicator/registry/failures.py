@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-import httpx
-
 from replicator.errors import (
     Denied,
     PermanentError,
@@ -25,6 +23,12 @@ from replicator.errors import (
 )
 from replicator.limits import RETRY_AFTER_DEFAULT_S
 from replicator.oci import named
+from replicator.registry.addresses import URL
+from replicator.registry.heads import Headers, Malformed, Unsendable
+from replicator.registry.transport import Busy
+
+BROKEN = (OSError, Malformed, Unsendable, Busy)
+"""What a transport raises where there is no answer, or no whole one."""
 
 # 520-524 are Cloudflare's way of saying that the registry behind it did not answer.
 _AWAY = frozenset({408, 499, 502, 503, 504, 520, 521, 522, 523, 524})
@@ -60,9 +64,9 @@ class Answer:
     """A whole answer. `url` is where it came from, after redirects: what a relative `Location` is relative to."""
 
     status: int
-    headers: httpx.Headers
+    headers: Headers
     body: bytes
-    url: httpx.URL
+    url: URL
 
     @property
     def is_success(self) -> bool:
@@ -99,11 +103,11 @@ def failure(answer: Answer, topic: Topic, *, quote: bool = True) -> ReplicatorEr
 
 
 def broken(exc: Exception, topic: Topic) -> ReplicatorError:
-    """The error that an httpx exception stands for; the caller raises it from `exc`."""
+    """The error that an exception of a transport stands for; the caller raises it from `exc`."""
     name = type(exc).__name__
-    if isinstance(exc, (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError)):
-        return PermanentError(f"{topic}: the request could not be made ({name})")
-    if isinstance(exc, httpx.PoolTimeout):
+    if isinstance(exc, Unsendable):
+        return PermanentError(f"{topic}: the request could not be made ({name}: {exc})")
+    if isinstance(exc, Busy):
         return TemporaryError(f"{topic}: no free connection in time")
     certificate = _certificate_error(exc)
     if certificate:
@@ -151,7 +155,7 @@ def _items(body: bytes) -> list[dict[str, object]]:
 
 
 def _certificate_error(exc: BaseException | None) -> str:
-    # httpx raises from httpcore, which raises from ssl: the type at the end of the chain decides.
+    # A stand-in or a dialer raises from ssl: the type at the end of the chain decides.
     for _ in range(8):
         if exc is None:
             return ""

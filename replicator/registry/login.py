@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-import httpx
-
 from replicator.errors import Denied, PermanentError
+from replicator.registry.addresses import URL
 from replicator.registry.challenges import Challenge, challenges, realm_url
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
 from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.heads import Headers
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class Login:
             return f"Bearer {self._token(scopes, share=0.5 if is_long else 0.8)}"
         return self._basic()
 
-    def refused(self, headers: httpx.Headers, sent: str | None, scopes: Scopes) -> bool:
+    def refused(self, headers: Headers, sent: str | None, scopes: Scopes) -> bool:
         """Learns from a 401. True if the request is worth sending once more."""
         offered = {item.scheme: item for item in reversed(challenges(headers))}
         bearer, basic = offered.get("bearer"), offered.get("basic")
@@ -97,10 +97,11 @@ class Login:
             if self._is_known:
                 return self._challenge.scheme == "bearer"
             topic = Topic("logging in at", self._registry.name)
-            url = self._exchange.base.copy_with(raw_path=_root(self._exchange.base))
+            base = self._exchange.base
+            url = base.at(f"{base.path}/v2/")
             response = self._exchange.open("GET", url, topic=topic, headers={})
             try:
-                answer = Answer(response.status_code, response.headers, read_start(response, topic), url)
+                answer = Answer(response.status, response.headers, read_start(response, topic), url)
             finally:
                 response.close()
             if answer.status == 429 or answer.status >= 500:
@@ -171,26 +172,25 @@ class Login:
             raise failure(answer, topic, quote=False)
         return _parsed(answer.body, began, topic)
 
-    def _token_url(self, scopes: Scopes) -> httpx.URL:
+    def _token_url(self, scopes: Scopes) -> URL:
         parameters = self._challenge.parameters
         url = realm_url(self._registry, self._exchange.base, parameters.get("realm", ""))
         query = [("service", parameters["service"])] if parameters.get("service") else []
         added = urlencode([*query, *(("scope", scope) for scope in scopes)])
-        present = url.query.decode("ascii")
-        return url.copy_with(query="&".join(part for part in (present, added) if part).encode("ascii"))
+        return url.at(f"{url.path}?{'&'.join(part for part in (url.query, added) if part)}")
 
-    def _ask(self, url: httpx.URL, topic: Topic) -> Answer:
+    def _ask(self, url: URL, topic: Topic) -> Answer:
         basic = self._basic()
         headers = {"Authorization": basic} if basic else {}
         response = self._exchange.open("GET", url, topic=topic, headers=headers)
         try:
-            is_token = 200 <= response.status_code < 300
+            is_token = 200 <= response.status < 300
             body = (
                 read(response, topic, limit_bytes=SMALL_BODY_BYTES)
                 if is_token
                 else read_start(response, topic)
             )
-            return Answer(response.status_code, response.headers, body, url)
+            return Answer(response.status, response.headers, body, url)
         finally:
             response.close()
 
@@ -207,10 +207,6 @@ class Login:
             has_changed = secret != self._secret
             self._secret = secret
         return has_changed
-
-
-def _root(base: httpx.URL) -> bytes:
-    return base.raw_path.rstrip(b"/") + b"/v2/"
 
 
 def _key(scopes: Scopes) -> Scopes:

@@ -8,9 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-import httpx
-
 from replicator.errors import PermanentError, TemporaryError
+from replicator.registry.addresses import URL
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.session import Call, Session
 
@@ -57,7 +56,7 @@ def names_of(answer: Answer, kind: str, topic: Topic) -> list[str]:
         raise PermanentError(f"{topic}: the answer is no list of {kind}") from exc
 
 
-def next_page(session: Session, answer: Answer, topic: Topic) -> httpx.URL | None:
+def next_page(session: Session, answer: Answer, topic: Topic) -> URL | None:
     """Where the page after `answer` is, if there is one."""
     header = ", ".join(answer.headers.get_list("link"))[:_HEADER_CHARACTERS]
     for target, parameters in _LINK.findall(header):

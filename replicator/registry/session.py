@@ -12,11 +12,12 @@ import httpx
 
 from replicator.errors import PermanentError, ReplicatorError
 from replicator.oci import Repository
-from replicator.registry.connections import address_of, is_reachable
+from replicator.registry.addresses import URL, address_of, is_reachable, url_of
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.login import Login, Scopes
 from replicator.registry.notices import Notices
+from replicator.registry.transport import Response
 from replicator.rules.registries import RegistryType
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -33,7 +34,7 @@ class Call:
     """One request to be made. `limit_bytes` is for the body of a good answer; an error's is read to 64 KiB."""
 
     method: str
-    url: httpx.URL
+    url: URL
     topic: Topic
     scopes: Scopes = ()
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -56,13 +57,14 @@ class Session:
         self._exchange = exchange
         self._login = Login(exchange)
         self._notices = Notices(exchange.registry.name)
-        self._root = str(exchange.base.copy_with(query=None, fragment=None)).rstrip("/")
+        self._base = exchange.base
 
-    def url(self, path: str, query: str = "") -> httpx.URL:
+    def url(self, path: str, query: str = "") -> URL:
         """The URL of `path`, which starts with a slash and is already quoted, below the registry's base."""
-        return httpx.URL(f"{self._root}{path}?{query}" if query else f"{self._root}{path}")
+        target = f"{self._base.path}{path}"
+        return self._base.at(f"{target}?{query}" if query else target)
 
-    def resolve(self, answer_url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
+    def resolve(self, answer_url: URL, location: str, topic: Topic) -> URL:
         """The URL that a `Location` or `Link` names, which must be at the registry's own origin.
 
         Raises PermanentError for another one: what is sent there could end up with a stranger, or in the clear.
@@ -70,8 +72,8 @@ class Session:
         url = joined(answer_url, location, topic)
         if not self._exchange.is_own(url):
             raise PermanentError(
-                f"{topic}: sent on to {url.scheme}://{url.host[:100]}, which is not where this registry is configured"
-                " to be (a proxy in front of it that does not pass on the scheme?)"
+                f"{topic}: sent on to {url.origin.scheme}://{url.origin.host[:100]}, which is not where this"
+                " registry is configured to be (a proxy in front of it that does not pass on the scheme?)"
             )
         return url
 
@@ -87,7 +89,7 @@ class Session:
         """The whole answer, whatever its status. Raises our errors where there is none or it is too large."""
         response, url = self._open(call)
         try:
-            return Answer(response.status_code, response.headers, _body(call, response), url)
+            return Answer(response.status, response.headers, _body(call, response), url)
         finally:
             response.close()
 
@@ -99,7 +101,7 @@ class Session:
         return answer
 
     @contextmanager
-    def stream(self, call: Call) -> Iterator[httpx.Response]:
+    def stream(self, call: Call) -> Iterator[Response]:
         """The answer with its body unread; closed at the end."""
         response, _ = self._open(call)
         try:
@@ -111,17 +113,17 @@ class Session:
         """Closes every connection."""
         self._exchange.close()
 
-    def _open(self, call: Call) -> tuple[httpx.Response, httpx.URL]:
+    def _open(self, call: Call) -> tuple[Response, URL]:
         url, hops, is_anew = call.url, 0, False
         if not self._exchange.is_own(url):
             raise PermanentError(f"{call.topic}: the request would leave the registry")
         while True:
             response, sent = self._once(call, url)
-            is_refused = response.status_code == 401 and self._exchange.is_own(url)
+            is_refused = response.status == 401 and self._exchange.is_own(url)
             if is_refused and not is_anew and self._is_worth_repeating(call, response, sent):
                 is_anew = True
                 continue
-            if response.status_code not in _REDIRECTS or call.method not in {"GET", "HEAD"}:
+            if response.status not in _REDIRECTS or call.method not in {"GET", "HEAD"}:
                 return response, url
             location = response.headers.get("location")
             if not location:
@@ -130,7 +132,7 @@ class Session:
             hops += 1
             url = self._redirected(url, location, hops, call.topic)
 
-    def _once(self, call: Call, url: httpx.URL) -> tuple[httpx.Response, str | None]:
+    def _once(self, call: Call, url: URL) -> tuple[Response, str | None]:
         sent = None
         if self._exchange.is_own(url):
             sent = self._login.header(call.scopes, is_long=not call.is_repeatable, is_basic=call.is_basic)
@@ -142,7 +144,7 @@ class Session:
             self._notices.note(response.headers)
         return response, sent
 
-    def _is_worth_repeating(self, call: Call, response: httpx.Response, sent: str | None) -> bool:
+    def _is_worth_repeating(self, call: Call, response: Response, sent: str | None) -> bool:
         try:
             is_learned = self._login.refused(response.headers, sent, call.scopes)
         except ReplicatorError:
@@ -153,26 +155,26 @@ class Session:
             return True
         return False
 
-    def _redirected(self, url: httpx.URL, location: str, hops: int, topic: Topic) -> httpx.URL:
+    def _redirected(self, url: URL, location: str, hops: int, topic: Topic) -> URL:
         there = joined(url, location, topic)
         if hops > _HOPS:
             raise PermanentError(f"{topic}: redirected more than {_HOPS} times")
-        if url.scheme == "https" and there.scheme != "https":
-            raise PermanentError(f"{topic}: redirected from {url.scheme} to {there.scheme}")
-        if _is_inward(there.host) and not _is_inward(self._exchange.base.host):
+        if url.origin.scheme == "https" and there.origin.scheme != "https":
+            raise PermanentError(f"{topic}: redirected from https to {there.origin.scheme}")
+        if _is_inward(there.origin.host) and not _is_inward(self._base.origin.host):
             raise PermanentError(f"{topic}: redirected to an address that only this machine can reach")
         return there
 
 
-def joined(url: httpx.URL, location: str, topic: Topic) -> httpx.URL:
+def joined(url: URL, location: str, topic: Topic) -> URL:
     """`location` relative to `url` (RFC 3986), without its fragment. Raises PermanentError if that is no URL."""
     try:
-        there = url.join(location).copy_with(fragment=None)
+        there = url.join(location)
     except (httpx.InvalidURL, ValueError) as exc:
         raise PermanentError(f"{topic}: sent on to something that is not a URL") from exc
     if there.userinfo or not is_reachable(there):
         raise PermanentError(f"{topic}: sent on to a malformed URL")
-    return there
+    return url_of(there)
 
 
 def _is_inward(host: str) -> bool:
@@ -184,15 +186,16 @@ def _is_inward(host: str) -> bool:
     return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
-def _body(call: Call, response: httpx.Response) -> bytes:
-    # An answer to HEAD has no body, but its end must be read or the connection is lost.
+def _body(call: Call, response: Response) -> bytes:
+    if call.method == "HEAD":
+        return b""
     # What a write is answered matters by its status and headers: it was made, even if the rest is lost.
-    if call.method != "GET" or not 200 <= response.status_code < 300:
+    if call.method != "GET" or not 200 <= response.status < 300:
         return read_start(response, call.topic)
     return read(response, call.topic, limit_bytes=call.limit_bytes)
 
 
-def _drop(response: httpx.Response, topic: Topic) -> None:
+def _drop(response: Response, topic: Topic) -> None:
     # Reading a short rest keeps the connection; a long one is not worth it.
     try:
         read_start(response, topic)

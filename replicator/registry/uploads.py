@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import quote
 
-import httpx
-
 from replicator.errors import Corrupt, PermanentError, ReplicatorError, TemporaryError, Unavailable
 from replicator.oci import Descriptor, Digest, Repository
+from replicator.registry.addresses import URL
 from replicator.registry.blobs import has_blob
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.pace import Pace
@@ -147,17 +146,16 @@ class _Body:
             yield chunk
 
 
-def _location(session: Session, upload: Upload, topic: Topic) -> httpx.URL:
+def _location(session: Session, upload: Upload, topic: Topic) -> URL:
     # Checked again: an upload may have been kept elsewhere since it was started.
     return session.resolve(session.url("/"), upload.location, topic)
 
 
-def _closing_url(session: Session, upload: Upload, topic: Topic) -> httpx.URL:
+def _closing_url(session: Session, upload: Upload, topic: Topic) -> URL:
     # The query is opaque state and stays byte for byte, but for a digest that is there already.
     url = _location(session, upload, topic)
-    kept = [part for part in url.query.split(b"&") if part and not part.startswith(b"digest=")]
-    digest = f"digest={quote(upload.digest, safe='')}".encode("ascii")
-    return url.copy_with(raw_path=url.raw_path.partition(b"?")[0] + b"?" + b"&".join([*kept, digest]))
+    kept = [part for part in url.query.split("&") if part and not part.startswith("digest=")]
+    return url.at(f"{url.path}?{'&'.join([*kept, 'digest=' + quote(upload.digest, safe='')])}")
 
 
 def _is_there(session: Session, upload: Upload, descriptor: Descriptor) -> bool:

@@ -5,38 +5,13 @@ import pytest
 
 from replicator.errors import ConfigError
 from replicator.registry import connect
-from replicator.registry.connections import base_url, open_transport
-from replicator.rules.registries import TLS, RegistryType
+from replicator.registry.addresses import URL, Origin
+from replicator.registry.connections import dialer_of
+from replicator.rules.registries import TLS
 from tests.unit.registry.scripted import registry
 
-
-@pytest.mark.parametrize(
-    ("url", "kind", "expected"),
-    [
-        ("https://registry.example.com", RegistryType.HARBOR, "https://registry.example.com"),
-        ("https://registry.example.com:443/", RegistryType.HARBOR, "https://registry.example.com"),
-        ("http://[::1]:5000/some/path", RegistryType.NEXUS, "http://[::1]:5000/some/path"),
-        ("https://docker.io", RegistryType.DOCKERHUB, "https://registry-1.docker.io"),
-        ("https://index.docker.io", RegistryType.DOCKERHUB, "https://registry-1.docker.io"),
-    ],
-)
-def test_a_registrys_base_is_where_its_api_is(url: str, kind: RegistryType, expected: str) -> None:
-    assert str(base_url(registry(url=url, kind=kind))).rstrip("/") == expected
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "registry.example.com",
-        "ftp://a.example.com",
-        "https://",
-        "https://user:pass@a.example.com",
-        "http://a:b:c",
-    ],
-)
-def test_a_url_that_is_none_is_a_mistake_in_the_configuration(url: str) -> None:
-    with pytest.raises(ConfigError, match="registry eu"):
-        base_url(registry(url=url))
+PLAIN = URL(Origin("http", "registry.example.com", 5000), "/v2/")
+SECURE = URL(Origin("https", "registry.example.com"), "/v2/")
 
 
 def test_tls_files_that_cannot_be_read_are_a_mistake_in_the_configuration(tmp_path: Path) -> None:
@@ -47,10 +22,31 @@ def test_tls_files_that_cannot_be_read_are_a_mistake_in_the_configuration(tmp_pa
             connect(replace(registry(), tls=TLS(ca_file=str(tmp_path / name))))
 
 
-def test_a_proxy_that_is_none_is_a_mistake_in_the_configuration() -> None:
-    with pytest.raises(ConfigError, match="proxy"):
-        open_transport(replace(registry(), proxy="gopher://proxy.example.com"), with_certificate=True)
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "gopher://proxy.example.com",
+        "https://proxy.example.com",
+        "http://",
+        "proxy.example.com:3128",
+        "http://a:b:c",
+    ],
+)
+def test_a_proxy_that_is_none_is_a_mistake_in_the_configuration(proxy: str) -> None:
+    with pytest.raises(ConfigError, match="registry eu: its proxy"):
+        dialer_of(replace(registry(), proxy=proxy), with_certificate=True)
 
 
-def test_a_proxy_is_taken_from_the_configuration() -> None:
-    open_transport(replace(registry(), proxy="http://proxy.example.com:3128"), with_certificate=True).close()
+def test_a_proxy_is_told_the_whole_of_a_plain_url_and_who_asks() -> None:
+    described = replace(registry(), proxy="http://user:p%40ss@proxy.example.com:3128")
+
+    dialer = dialer_of(described, with_certificate=True)
+
+    target, fields = dialer.line(PLAIN)
+    assert target == "http://registry.example.com:5000/v2/"
+    assert fields == {"Proxy-Authorization": "Basic dXNlcjpwQHNz"}
+    assert dialer.line(SECURE) == ("/v2/", {})
+
+
+def test_without_a_proxy_a_request_names_the_path() -> None:
+    assert dialer_of(registry(), with_certificate=True).line(PLAIN) == ("/v2/", {})

@@ -2,7 +2,6 @@ import ssl
 import time
 from email.utils import formatdate
 
-import httpx
 import pytest
 
 from replicator.errors import (
@@ -14,14 +13,19 @@ from replicator.errors import (
     Unavailable,
     Unsupported,
 )
+from replicator.registry.addresses import URL, Origin
+from replicator.registry.connections import Unreachable
 from replicator.registry.failures import Answer, Topic, broken, clean, failure, retry_after
+from replicator.registry.heads import Headers, Malformed, Unsendable
+from replicator.registry.incoming import Lost
+from replicator.registry.transport import Busy
 
 TOPIC = Topic("reading", "eu", "payments/api", "v1")
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
     fields = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Answer(status, httpx.Headers(fields), body, httpx.URL("https://registry.example.com/v2/"))
+    return Answer(status, Headers(fields.items()), body, URL(Origin("https", "registry.example.com"), "/v2/"))
 
 
 @pytest.mark.parametrize(
@@ -129,13 +133,12 @@ def test_long_words_are_cut() -> None:
 @pytest.mark.parametrize(
     ("exc", "expected"),
     [
-        (httpx.ConnectError("refused"), Unavailable),
-        (httpx.ReadTimeout("slow"), Unavailable),
-        (httpx.RemoteProtocolError("odd"), Unavailable),
-        (httpx.ProxyError("no"), Unavailable),
-        (httpx.PoolTimeout("busy"), TemporaryError),
-        (httpx.LocalProtocolError("ours"), PermanentError),
-        (httpx.InvalidURL("ours"), PermanentError),
+        (ConnectionRefusedError("refused"), Unavailable),
+        (TimeoutError("slow"), Unavailable),
+        (Lost("gone"), Unavailable),
+        (Malformed("odd"), Unavailable),
+        (Busy(), TemporaryError),
+        (Unsendable("ours"), PermanentError),
     ],
 )
 def test_a_broken_connection_is_judged_by_its_exception(
@@ -145,7 +148,7 @@ def test_a_broken_connection_is_judged_by_its_exception(
 
 
 def test_a_bad_certificate_is_permanent_and_another_tls_failure_is_not() -> None:
-    bad, other = httpx.ConnectError("tls"), httpx.ConnectError("tls")
+    bad, other = Unreachable("tls"), Unreachable("tls")
     bad.__cause__ = ssl.SSLCertVerificationError("untrusted")
     other.__cause__ = ssl.SSLError("handshake failure")
 
