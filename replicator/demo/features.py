@@ -9,6 +9,10 @@ class Features:
 
     referrers: bool = True
     """Serves the referrers API and says OCI-Subject; off, that API is 404 as before version 1.1."""
+    says_subject: bool = True
+    """Off: it serves that API and finds nothing for it, so that clients have to keep the referrers tag."""
+    compares: bool = True
+    """Writes under `If-Match` only what replaces the ETag that is named; off, that header is ignored."""
     deletes: bool = True
     tag_delete: bool = True
     """Off: only digests can be deleted, as with CNCF Distribution 2.8."""

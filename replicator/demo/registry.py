@@ -133,24 +133,29 @@ class Registry:
 
     def _put(self, call: Call, reference: Reference) -> Response:
         manifest = self._receive(call.request, reference)
+        mark = call.request.header("if-match") if self.features.compares else ""
         early_s = self.features.early_events_s
         if early_s and isinstance(reference, Tag):
             self._keep(call.repository, manifest, None)
             self._tell_push(call, reference, manifest)
             time.sleep(early_s)
-            self._keep(call.repository, manifest, reference)
+            self._keep(call.repository, manifest, reference, mark=mark)
         else:
-            self._keep(call.repository, manifest, reference)
+            self._keep(call.repository, manifest, reference, mark=mark)
             self._tell_push(call, reference, manifest)
         headers = {"Location": f"/v2/{call.repository}/manifests/{manifest.digest}"}
-        if manifest.subject and self.features.referrers:
+        if manifest.subject and self.features.referrers and self.features.says_subject:
             headers["OCI-Subject"] = manifest.subject
         return Response(201, headers | self._digest_headers(manifest.digest))
 
-    def _keep(self, repository: Repository, manifest: Manifest, reference: Reference | None) -> None:
-        """Store the manifest, and move the tag to it at the same moment."""
+    def _keep(
+        self, repository: Repository, manifest: Manifest, reference: Reference | None, *, mark: str = ""
+    ) -> None:
+        """Store the manifest, and move the tag to it at the same moment, if it still has the ETag `mark`."""
         with self.storage.lock:
             shelf = self.storage.shelf(repository)
+            if mark and mark != f'"{shelf.tags.get(reference) if isinstance(reference, Tag) else reference}"':
+                raise Refusal(412, "PRECONDITION_FAILED", "the tag holds something else by now")
             missing = shelf.missing(manifest) if self.features.content_checks else []
             if missing:
                 details = [{"digest": digest} for digest in missing]
@@ -225,7 +230,8 @@ class Registry:
         wanted = call.request.parameter("artifactType")
         with self.storage.lock:
             shelf = self.storage.find(call.repository) or Shelf()
-            found = {str(m.digest): m.descriptor for m in shelf.manifests.values() if m.subject == subject}
+            manifests = shelf.manifests.values() if self.features.says_subject else ()
+            found = {str(m.digest): m.descriptor for m in manifests if m.subject == subject}
         names = sorted(name for name, item in found.items() if wanted in {None, item.artifact_type})
         page, headers = self._page(call.request, names)
         if wanted:
