@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from replicator.jobs import Job, may_want
-from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, named, referrers_tag
+from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, is_referrers_tag, named
 from replicator.plan import Facts, Verdict, Written, decide, place
 from replicator.rules import Destination, Rule, Signatures, takes_tag
 
@@ -70,10 +70,11 @@ class Twins:
 
         The list of referrers is left out: registries that keep it under a tag each have their own.
         """
-        subject = companion_subject(tag)
-        if subject is None:
+        if is_referrers_tag(tag):
+            return False
+        if companion_subject(tag) is None:
             return may_want(self.rule, self.repository, tag)
-        return tag != referrers_tag(subject) and self.rule.signatures is not Signatures.IGNORE
+        return self.rule.signatures is not Signatures.IGNORE
 
 
 @dataclass(frozen=True, slots=True)

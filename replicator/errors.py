@@ -10,6 +10,7 @@ ReplicatorError
 │   └── TagImmutable         the destination refuses to move a tag
 └── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
     ├── NotYet               nothing failed: it is too early to decide, and costs no attempt
+    ├── Overtaken            somebody else changed it since it was read: read it again
     ├── Unavailable          the registry did not answer, or answered that it cannot now (its breaker counts these)
     ├── RateLimited          the registry asked the whole fleet to wait
     └── LedgerUnavailable    Redis, which holds ledger and queues, did not serve us
@@ -60,6 +61,10 @@ class TemporaryError(ReplicatorError):
 
 class NotYet(TemporaryError):
     """Nothing failed: it is too early to decide. Ask again after `retry_after` seconds."""
+
+
+class Overtaken(TemporaryError):
+    """A registry kept what it holds, because that is no longer what we read."""
 
 
 class Unavailable(TemporaryError):

@@ -20,7 +20,7 @@ from replicator.errors import (
     Unavailable,
 )
 from replicator.events import Event
-from replicator.oci import Digest, Reference, Repository, companion_subject, parse_reference
+from replicator.oci import Digest, Reference, Repository, companion_subject, is_referrers_tag, parse_reference
 from replicator.rules import Rule, RuleSet, TriggerType, takes_name, takes_tag
 
 RETRY_BASE_S = 2.0
@@ -103,6 +103,7 @@ def may_want(rule: Rule, repository: Repository, reference: Reference) -> bool:
         isinstance(reference, Digest)
         or takes_tag(rule, reference)
         or companion_subject(reference) is not None
+        or is_referrers_tag(reference)
     )
 
 

@@ -7,7 +7,7 @@ no unchecked text reaches a URL or a Redis key. This module knows nothing of HTT
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -114,6 +114,12 @@ def companion_subject(tag: str) -> Digest | None:
         return Digest(f"{found[1]}:{found[2]}")
     except ValueError:
         return None
+
+
+def is_referrers_tag(tag: str) -> bool:
+    """Whether a list of referrers is kept under a tag of that name, where a registry has no referrers API."""
+    found = _COMPANION.match(tag)
+    return found is not None and found[3] is None and len(found[2]) == 64
 
 
 def companion_tags(subject: Digest) -> tuple[Tag, ...]:
@@ -276,6 +282,14 @@ def index_of(descriptors: list[Descriptor]) -> bytes:
     return json.dumps(
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": items}, sort_keys=True
     ).encode()
+
+
+def relisted(raw: bytes, *, added: Iterable[Descriptor] = (), gone: Collection[Digest] = ()) -> bytes:
+    """The bytes of an index with other entries. All else stays as it is, what we do not know of included."""
+    document = json.loads(raw)
+    kept = [item for item in document["manifests"] if item["digest"] not in gone]
+    document["manifests"] = kept + [_document(item) for item in added]
+    return json.dumps(document, sort_keys=True).encode()
 
 
 def _document(item: Descriptor) -> dict[str, Any]:

@@ -5,6 +5,10 @@
     blobs  →  child manifests  →  the subject by digest, then its signatures and referrers  →  the tag
 
 Only the last step shows anything to somebody who pulls, so a plan may be interrupted after any step and planned again.
+
+What follows comes after the whole tree that it follows, the children's followers included. A signature may be an index
+that names a manifest of that tree, or be a manifest of it; and whoever gathers an artifact reads each manifest once, so
+that it has its bytes where it was met first. Met again, it stands there as one that is there: by then it is.
 Nothing here reads a registry; `transfer` collects the values and carries the steps out.
 """
 
@@ -24,6 +28,7 @@ from replicator.oci import (
     index_of,
     parse_manifest,
     referrers_tag,
+    relisted,
 )
 
 
@@ -287,16 +292,28 @@ def follow_up(subject: Digest, referrers: tuple[Artifact, ...], ground: Ground) 
 def merged_list(listed: Manifest | None, referrers: Iterable[Descriptor]) -> Manifest | None:
     """The referrers tag's index with `referrers` in it, or None if it has them all.
 
-    What others listed stays (OCI 1.1, "Pushing Manifests with Subject"). Raises PermanentError if the tag holds
-    something that is no index: that is somebody else's, and is not overwritten.
+    What others listed stays as they wrote it (OCI 1.1, "Pushing Manifests with Subject"). Raises PermanentError if the
+    tag holds something that is no such index: that is somebody else's, and is not overwritten.
     """
-    if listed and not listed.is_index:
-        raise PermanentError(f"the referrers tag holds {listed.digest}, which is not an index")
-    entries = {entry.digest: entry for entry in (listed.children if listed else ())}
-    missing = {entry.digest: entry for entry in referrers if entry.digest not in entries}
+    known = {entry.digest for entry in _entries(listed)}
+    missing = {entry.digest: entry for entry in referrers if entry.digest not in known}
     if not missing:
         return None
-    return parse_manifest(index_of([*entries.values(), *missing.values()]), OCI_INDEX)
+    raw = listed.raw if listed else index_of([])
+    return parse_manifest(relisted(raw, added=missing.values()), OCI_INDEX)
+
+
+def thinned_list(listed: Manifest | None, gone: Digest) -> Manifest | None:
+    """The referrers tag's index without `gone`, or None if it is not in there. Raises as `merged_list` does."""
+    if listed is None or gone not in {entry.digest for entry in _entries(listed)}:
+        return None
+    return parse_manifest(relisted(listed.raw, gone={gone}), OCI_INDEX)
+
+
+def _entries(listed: Manifest | None) -> tuple[Descriptor, ...]:
+    if listed and listed.media_type != OCI_INDEX:
+        raise PermanentError(f"the referrers tag holds {listed.digest}, which is not an index of referrers")
+    return listed.children if listed else ()
 
 
 def blobs_of(artifacts: Iterable[Artifact]) -> tuple[Descriptor, ...]:
@@ -312,14 +329,20 @@ def blobs_of(artifacts: Iterable[Artifact]) -> tuple[Descriptor, ...]:
 
 
 def _writes(artifact: Artifact, ground: Ground) -> Iterator[Write]:
-    for child in artifact.children:
-        yield from _writes(child, ground)
-    if not artifact.is_there:
-        yield PutManifest(artifact.manifest, artifact.manifest.digest)
+    yield from _tree(artifact)
     yield from _following(artifact, ground)
 
 
+def _tree(artifact: Artifact) -> Iterator[Write]:
+    for child in artifact.children:
+        yield from _tree(child)
+    if not artifact.is_there:
+        yield PutManifest(artifact.manifest, artifact.manifest.digest)
+
+
 def _following(artifact: Artifact, ground: Ground) -> Iterator[Write]:
+    for child in artifact.children:
+        yield from _following(child, ground)
     for tag, companion in artifact.companions:
         yield from _before(companion, ground)
         yield PutManifest(companion.manifest, tag)

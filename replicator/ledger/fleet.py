@@ -5,6 +5,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ import redis
 
 from replicator.estimate import Measured
 from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.plan import Written, place
@@ -86,6 +88,7 @@ class Fleet:
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
         self._spend_deletion = scripts.script("spend_deletion")
+        self._gate = Gate(client)
 
     # What we put where
 
@@ -231,6 +234,10 @@ class Fleet:
                 return False
             generation, state = self._redis.hmget(f"{PREFIX}job:{job_id!s}", "gen", "state")
         return generation is not None and state is None
+
+    def alone_with(self, destination: str, repository: Repository, tag: Tag) -> AbstractContextManager[Alone]:
+        """Be the only one of the fleet who reads that tag to write it. Raises NotYet where others are for long."""
+        return self._gate.passing(place(destination, repository, tag))
 
     # How fast copies are
 

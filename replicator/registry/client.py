@@ -12,7 +12,7 @@ from replicator.registry.blobs import BlobReader, blob_size, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
 from replicator.registry.failures import Topic, failure
 from replicator.registry.listings import Listing
-from replicator.registry.manifests import ManifestHead
+from replicator.registry.manifests import Edition, ManifestHead
 from replicator.registry.session import Call, Session
 from replicator.registry.uploads import Upload
 from replicator.rules.registries import Registry, RegistryType
@@ -50,12 +50,26 @@ class RegistryClient:
         """The manifest, its digest checked, or None where it is absent."""
         return manifests.get(self._session, repository, reference)
 
-    def put_manifest(self, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
+    def edition(self, repository: Repository, reference: Reference) -> Edition:
+        """The same, with what makes sure that nobody changes it until it is replaced, where the registry compares."""
+        return manifests.edition(self._session, repository, reference)
+
+    def put_manifest(
+        self,
+        repository: Repository,
+        reference: Reference,
+        manifest: Manifest,
+        *,
+        replacing: Edition | None = None,
+    ) -> bool | None:
         """Afterwards `reference` holds exactly these bytes. True if the registry keeps the list of referrers itself.
 
-        Raises MissingContent, TagImmutable, or Corrupt if the registry says it stored something else.
+        None if it does not say, because it held them already and writes nothing twice.
+
+        Raises MissingContent, TagImmutable, Overtaken if somebody changed what is to be replaced, or Corrupt if the
+        registry says it stored something else.
         """
-        return manifests.put(self._session, repository, reference, manifest)
+        return manifests.put(self._session, repository, reference, manifest, replacing=replacing)
 
     def delete_manifest(self, repository: Repository, reference: Reference) -> bool:
         """Deletes a tag, or a manifest with every tag of it; False if it was already gone.
@@ -125,6 +139,10 @@ class RegistryClient:
     def referrers(self, repository: Repository, digest: Digest) -> list[Descriptor] | None:
         """What refers to `digest`; None where the registry has no referrers API."""
         return listings.referrers(self._session, repository, digest)
+
+    def serves_referrers(self, repository: Repository, digest: Digest) -> bool | None:
+        """Whether the registry has the referrers API; None where it does not know what it was asked about."""
+        return listings.serves_referrers(self._session, repository, digest)
 
     def tagged_referrers(self, repository: Repository, digest: Digest) -> list[Descriptor]:
         """What refers to `digest` where the registry has no referrers API: its clients keep an index under a tag."""

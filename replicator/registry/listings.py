@@ -16,6 +16,7 @@ Listing = dict[Tag, Digest | None]
 
 _TAGS_A_PAGE = 1000
 _TOO_MANY = frozenset({400, 405})
+_UNKNOWN = frozenset({"NAME_UNKNOWN", "MANIFEST_UNKNOWN", "MANIFEST_INVALID"})
 _NO_REFERRERS_API = frozenset({400, 404, 405, 501})
 
 
@@ -96,34 +97,44 @@ def _is_page(answer: Answer) -> bool:
 
 def referrers(session: Session, repository: Repository, digest: Digest) -> list[Descriptor] | None:
     """What refers to `digest`; None where the registry has no referrers API."""
-    topic = Topic("listing the referrers of", session.name, repository, digest)
-    url = session.url(f"/v2/{repository}/referrers/{digest}")
-    call = Call(
-        "GET", url, topic, session.scopes(repository, "pull"), {"Accept": OCI_INDEX}, limit_bytes=PAGE_BYTES
-    )
+    call = _referrers_call(session, repository, digest)
     found: dict[Digest, Descriptor] = {}
     for answer in pages(session, call):
-        if not answer.is_success:
-            return _none(answer, topic)
-        # Front ends answer 200 with a page of their own: only an index is a list of referrers.
-        if answer.headers.get("content-type", "").partition(";")[0].strip().lower() != OCI_INDEX:
-            return None
+        if not _is_list(answer):
+            return [] if _serves(answer, call.topic) is None else None
         try:
             children = parse_manifest(answer.body, OCI_INDEX).children
         except Corrupt as exc:
-            raise Corrupt(f"{topic}: {exc}") from exc
+            raise Corrupt(f"{call.topic}: {exc}") from exc
         found.update((item.digest, item) for item in children)
     return list(found.values())
 
 
-def _none(answer: Answer, topic: Topic) -> list[Descriptor] | None:
-    # The repository, or at Quay the digest, is what is not known: the API is there and lists nothing.
-    if answer.status in {400, 404} and answer.codes & {
-        "NAME_UNKNOWN",
-        "MANIFEST_UNKNOWN",
-        "MANIFEST_INVALID",
-    }:
-        return []
-    if answer.status in _NO_REFERRERS_API:
+def serves_referrers(session: Session, repository: Repository, digest: Digest) -> bool | None:
+    """Whether the registry has the referrers API; None where it does not know what it was asked about."""
+    call = _referrers_call(session, repository, digest)
+    return _serves(session.send(call), call.topic)
+
+
+def _referrers_call(session: Session, repository: Repository, digest: Digest) -> Call:
+    topic = Topic("listing the referrers of", session.name, repository, digest)
+    url = session.url(f"/v2/{repository}/referrers/{digest}")
+    scopes = session.scopes(repository, "pull")
+    return Call("GET", url, topic, scopes, {"Accept": OCI_INDEX}, limit_bytes=PAGE_BYTES)
+
+
+def _is_list(answer: Answer) -> bool:
+    # Front ends answer 200 with a page of their own: only an index is a list of referrers.
+    kind = str(answer.headers.get("content-type", ""))
+    return answer.is_success and kind.partition(";")[0].strip().lower() == OCI_INDEX
+
+
+def _serves(answer: Answer, topic: Topic) -> bool | None:
+    if answer.is_success:
+        return _is_list(answer)
+    # The repository, or at Quay the digest, is what is not known. That says nothing of the API.
+    if answer.status in {400, 404} and answer.codes & _UNKNOWN:
         return None
+    if answer.status in _NO_REFERRERS_API:
+        return False
     raise failure(answer, topic)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from replicator.errors import (
     Corrupt,
     MissingContent,
+    Overtaken,
     ReplicatorError,
     TagImmutable,
     TemporaryError,
@@ -45,6 +46,14 @@ class ManifestHead:
     digest: Digest
     media_type: str
     size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What a reference held when it was read, None if it was absent, and the mark by which the registry knows that."""
+
+    manifest: Manifest | None
+    etag: str = ""
 
 
 def head(session: Session, repository: Repository, reference: Reference) -> ManifestHead | None:
@@ -112,38 +121,54 @@ def _agreed(said: Digest, reference: Reference, topic: Topic) -> Digest:
 
 def get(session: Session, repository: Repository, reference: Reference) -> Manifest | None:
     """The manifest, its bytes checked against `reference` or what the registry says; None where it is absent."""
+    return edition(session, repository, reference).manifest
+
+
+def edition(session: Session, repository: Repository, reference: Reference) -> Edition:
+    """The same, to be replaced only as long as it is what the reference holds."""
     call = _call(session, "GET", repository, reference, doing="reading")
     answer = session.send(replace(call, limit_bytes=MANIFEST_LIMIT_BYTES))
     if answer.status == 404:
-        return None
+        return Edition(None)
     if not answer.is_success:
         raise failure(answer, call.topic)
     expected = reference if isinstance(reference, Digest) else _digest_of(answer)
     try:
-        return parse_manifest(answer.body, answer.headers.get("content-type", ""), expected=expected)
+        manifest = parse_manifest(answer.body, answer.headers.get("content-type", ""), expected=expected)
     except (Corrupt, Unsupported) as exc:
         raise type(exc)(f"{call.topic}: {exc}") from exc
+    return Edition(manifest, answer.headers.get("etag", "").strip())
 
 
-def put(session: Session, repository: Repository, reference: Reference, manifest: Manifest) -> bool:
-    """Afterwards `reference` holds exactly these bytes. True if the answer carried `OCI-Subject`.
+def put(
+    session: Session,
+    repository: Repository,
+    reference: Reference,
+    manifest: Manifest,
+    *,
+    replacing: Edition | None = None,
+) -> bool | None:
+    """Afterwards `reference` holds exactly these bytes. True if the answer carried `OCI-Subject`, None without one.
 
-    A 201 with the digest that we computed proves it; after any other good answer the registry is asked.
+    A 201 with the digest that we computed proves it; after any other good answer the registry is asked. Raises
+    Overtaken if the registry compares, and holds something else than the edition that is to be replaced.
     """
     call = _call(session, "PUT", repository, reference, doing="writing")
     call = replace(
         call,
         scopes=session.scopes(repository, "pull,push"),
-        headers={"Content-Type": manifest.media_type},
+        headers={"Content-Type": manifest.media_type, **_condition(replacing)},
         content=manifest.raw,
     )
     answer = session.send(call)
+    if answer.status == 412 and "If-Match" in call.headers:
+        raise Overtaken(f"{call.topic}: it changed since it was read", retry_after=0.5)
     if not answer.is_success:
         error = _refusal(answer, reference, call.topic)
         # Some refuse to write even the same content to an immutable tag; then all is as it should be.
         if not isinstance(error, TagImmutable) or not _holds(session, repository, reference, manifest):
             raise error
-        return False
+        return None
     said = _digest_of(answer)
     if said and said != Digest.of(manifest.raw, said.algorithm):
         raise Corrupt(f"{call.topic}: the registry stored it as {said}, expected {manifest.digest}")
@@ -172,6 +197,13 @@ def _call(session: Session, method: str, repository: Repository, reference: Refe
     topic = Topic(doing, session.name, repository, reference)
     url = session.url(f"/v2/{repository}/manifests/{reference}")
     return Call(method, url, topic, session.scopes(repository, "pull"), _ACCEPT)
+
+
+def _condition(replacing: Edition | None) -> dict[str, str]:
+    # A weak mark matches nothing here (RFC 9110, "If-Match").
+    if replacing is None or not replacing.etag.startswith('"'):
+        return {}
+    return {"If-Match": replacing.etag}
 
 
 def _digest_of(answer: Answer) -> Digest | None:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from replicator.errors import NotYet, TemporaryError
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Sighting
-from replicator.oci import Descriptor, Digest, Manifest, Tag, companion_subject, referrers_tag
+from replicator.oci import (
+    Descriptor,
+    Digest,
+    Manifest,
+    Tag,
+    companion_subject,
+    is_referrers_tag,
+    referrers_tag,
+)
 from replicator.plan import (
     Artifact,
     Facts,
@@ -25,7 +33,7 @@ from replicator.plan import (
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.transfer.deletion import remove, retired
 from replicator.transfer.doubts import Doubts, open_eyes
-from replicator.transfer.gather import gather, gather_referrers, has_referrers_api
+from replicator.transfer.gather import OCI_SUBJECT, gather, gather_referrers, keeps_lists, subject_of_list
 from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
@@ -49,6 +57,8 @@ class Crossing:
         rule, reference = self.route.rule, self.route.reference
         tag = reference if isinstance(reference, Tag) else None
         subject = companion_subject(tag) if tag else manifest.subject
+        if tag and subject is None and is_referrers_tag(tag):
+            subject = subject_of_list(self.route, tag, manifest)
         if subject is None:
             if takes_tag(rule, tag):
                 return self._bring_taken(manifest)
@@ -184,8 +194,8 @@ class Crossing:
         """What the destination lists as referrers of `subject`."""
         destination, target = self.route.destination, self.route.target
         listed = destination.referrers(target, subject)
-        if listed is None:
-            listed = destination.tagged_referrers(target, subject)
+        if listed is None or self.route.fleet.capability(destination.name, OCI_SUBJECT) is False:
+            listed = [*(listed or ()), *destination.tagged_referrers(target, subject)]
         return frozenset(descriptor.digest for descriptor in listed)
 
     def _look_again(self, followers: Iterable[Follower]) -> None:
@@ -222,7 +232,7 @@ class Crossing:
         return Ground(
             route.target,
             {digest: sighting.repository for digest, sighting in seen.items()},
-            has_referrers and has_referrers_api(route, route.destination, parts[0].manifest.digest),
+            has_referrers and keeps_lists(route, parts[0].manifest.digest),
             frozenset(
                 digest
                 for digest, sighting in seen.items()

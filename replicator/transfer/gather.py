@@ -18,7 +18,6 @@ from replicator.oci import (
     referrers_tag,
 )
 from replicator.plan import Artifact
-from replicator.registry import RegistryClient
 from replicator.rules import Signatures
 from replicator.transfer.route import Route
 
@@ -31,6 +30,8 @@ SUBJECT_WAIT_S = 600.0
 
 REFERRERS_API = "referrers-api"
 """The name under which the fleet remembers whether a registry has the OCI 1.1 referrers API."""
+OCI_SUBJECT = "oci-subject"
+"""The same for whether it says of a referrer that is pushed that it listed it; where it does not, we keep a list."""
 
 
 def gather(route: Route, manifest: Manifest, *, trusts: bool = True) -> Artifact:
@@ -57,14 +58,26 @@ def gather_referrers(
     return _Gathering(route, trusts).referrers(descriptors, depth=0)
 
 
-def has_referrers_api(route: Route, registry: RegistryClient, subject: Digest) -> bool:
-    """Whether `registry` lists referrers itself: asked once a day, with a digest that is known to be there."""
-    known = route.fleet.capability(registry.name, REFERRERS_API)
+def subject_of_list(route: Route, tag: Tag, index: Manifest) -> Digest | None:
+    """Whose referrers the source lists under a tag that is too short to say so: what the first of them refers to."""
+    for descriptor in index.children[:MANIFEST_COUNT_LIMIT]:
+        referrer = route.source.get_manifest(route.repository, descriptor.digest)
+        if referrer and referrer.subject and referrers_tag(referrer.subject) == tag:
+            return referrer.subject
+    return None
+
+
+def keeps_lists(route: Route, subject: Digest) -> bool:
+    """Whether the destination is known to list referrers itself: asked once a day, about one of its manifests."""
+    fleet, name = route.fleet, route.destination.name
+    if fleet.capability(name, OCI_SUBJECT) is False:
+        return False
+    known = fleet.capability(name, REFERRERS_API)
     if known is None:
-        repository = route.repository if registry is route.source else route.target
-        known = registry.referrers(repository, subject) is not None
-        route.fleet.learn(registry.name, REFERRERS_API, known)
-    return known
+        known = route.destination.serves_referrers(route.target, subject)
+        if known is not None:
+            fleet.learn(name, REFERRERS_API, known)
+    return bool(known)
 
 
 def signed_by_others(route: Route, tag: Tag) -> bool:
@@ -83,8 +96,9 @@ class _Gathering:
 
     route: Route
     trusts: bool
-    seen: set[Digest] = field(default_factory=set)
+    seen: dict[Digest, Manifest] = field(default_factory=dict)
     size_bytes: int = 0
+    asked: int = 0
     tags: frozenset[Tag] | None = None
 
     def tree(self, manifest: Manifest, *, depth: int) -> Artifact:
@@ -94,7 +108,7 @@ class _Gathering:
         for descriptor in manifest.children:
             if descriptor.digest in self.seen or descriptor.digest in known:
                 continue
-            child = self.route.source.get_manifest(self.route.repository, descriptor.digest)
+            child = self._read(descriptor.digest)
             if child:
                 self._check_size(child, descriptor)
                 children.append(self.tree(child, depth=depth + 1))
@@ -143,12 +157,16 @@ class _Gathering:
             manifest = tag in tags and self.route.source.get_manifest(self.route.repository, tag)
             if (
                 manifest
-                and manifest.digest not in self.seen
                 and not self._is_there_from_us(tag, manifest.digest)
                 and not (self.route.is_promotion and signed_by_others(self.route, tag))
             ):
-                found.append((tag, self.tree(manifest, depth=depth + 1)))
+                met = self._met_again(manifest.digest)
+                found.append((tag, met or self.tree(manifest, depth=depth + 1)))
         return tuple(found)
+
+    def _met_again(self, digest: Digest) -> Artifact | None:
+        manifest = self.seen.get(digest)
+        return Artifact(manifest, is_there=True) if manifest else None
 
     def _is_there_from_us(self, tag: Tag, digest: Digest) -> bool:
         # Asked only where the fleet says so: a signature that was never here costs no request.
@@ -162,24 +180,24 @@ class _Gathering:
     def referrers(self, descriptors: Iterable[Descriptor], *, depth: int) -> tuple[Artifact, ...]:
         found = []
         for descriptor in descriptors:
-            if descriptor.digest in self.seen:
-                continue
-            manifest = self.route.source.get_manifest(self.route.repository, descriptor.digest)
-            if manifest:
+            if met := self._met_again(descriptor.digest):
+                found.append(met)
+            elif manifest := self._read(descriptor.digest):
                 artifact = self.tree(manifest, depth=depth + 1)
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
     def _referrers_of(self, subject: Digest) -> list[Descriptor]:
-        source, repository = self.route.source, self.route.repository
-        if self.route.fleet.capability(source.name, REFERRERS_API) is not False:
-            listed = source.referrers(repository, subject)
-            self.route.fleet.learn(source.name, REFERRERS_API, listed is not None)
-            if listed is not None:
-                return listed
+        # A registry that came by the API lately may list there only what was pushed since.
+        source, fleet = self.route.source, self.route.fleet
+        listed: list[Descriptor] | None = None
+        if fleet.capability(source.name, REFERRERS_API) is not False:
+            listed = source.referrers(self.route.repository, subject)
+            if listed is None:
+                fleet.learn(source.name, REFERRERS_API, False)
         if referrers_tag(subject) not in self._source_tags():
-            return []
-        return source.tagged_referrers(repository, subject)
+            return listed or []
+        return [*(listed or ()), *source.tagged_referrers(self.route.repository, subject)]
 
     def _source_tags(self) -> frozenset[Tag]:
         # One listing tells the companions of every manifest of the tree: cheaper than a HEAD for each name.
@@ -197,8 +215,15 @@ class _Gathering:
             if repository == route.target and route.destination.head_manifest(route.target, digest)
         )
 
+    def _read(self, digest: Digest) -> Manifest | None:
+        # What is not there counts as well: a list of referrers may name a great many such.
+        self.asked += 1
+        if self.asked > 2 * MANIFEST_COUNT_LIMIT:
+            raise PermanentError(f"{self.route.start}: names more than {2 * MANIFEST_COUNT_LIMIT} others")
+        return self.route.source.get_manifest(self.route.repository, digest)
+
     def _count(self, manifest: Manifest, depth: int) -> None:
-        self.seen.add(manifest.digest)
+        self.seen[manifest.digest] = manifest
         self.size_bytes += len(manifest.raw)
         if depth > DEPTH_LIMIT:
             raise PermanentError(f"{self.route.start}: manifests are nested more than {DEPTH_LIMIT} deep")

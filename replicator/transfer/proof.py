@@ -116,19 +116,17 @@ class Prover:
         """What the source lists as referrers of `subject`."""
         if self.origin is None:
             return []
-        listed = self._listed(self.origin.client, self.origin.repository, subject)
-        if listed is not None:
-            return listed
-        if referrers_tag(subject) not in self._source_tags(self.origin):
-            return []
-        return self.origin.client.tagged_referrers(self.origin.repository, subject)
+        listed = self._listed(self.origin.client, self.origin.repository, subject) or []
+        if referrers_tag(subject) in self._source_tags(self.origin):
+            listed += self.origin.client.tagged_referrers(self.origin.repository, subject)
+        return list({item.digest: item for item in listed}.values())
 
-    def listed_here(self, subject: Digest) -> frozenset[Digest]:
-        """What the destination lists as referrers of `subject`."""
-        listed = self._listed(self.destination, self.repository, subject)
-        if listed is None:
-            listed = self.destination.tagged_referrers(self.repository, subject)
-        return frozenset(item.digest for item in listed)
+    def listed_here(self, subject: Digest, wanted: list[Descriptor]) -> frozenset[Digest]:
+        """What the destination lists as referrers of `subject`: by its API, by a tag, or those it lacks here there."""
+        listed = {item.digest for item in self._listed(self.destination, self.repository, subject) or ()}
+        if any(item.digest not in listed for item in wanted):
+            listed.update(item.digest for item in self.destination.tagged_referrers(self.repository, subject))
+        return frozenset(listed)
 
     def is_at_source(self, referrer: Digest) -> bool:
         """Whether the source has it: a list may name what was never pushed, or is gone, and cannot be copied."""
@@ -273,7 +271,7 @@ class _Walk:
             self.signatures += 1
             self.prove(_Wanted(tag, digest, _COMPANION), depth + 1)
         referrers = self.prover.referrers(subject)
-        listed = self.prover.listed_here(subject) if referrers else frozenset()
+        listed = self.prover.listed_here(subject, referrers) if referrers else frozenset()
         for referrer in referrers:
             if referrer.digest in listed or self.prover.is_at_source(referrer.digest):
                 self._referrer(referrer.digest, depth, is_listed=referrer.digest in listed)

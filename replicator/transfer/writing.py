@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 
 from replicator.errors import MissingContent, PermanentError, TemporaryError
 from replicator.oci import Descriptor, Digest
-from replicator.plan import CopyBlob, ListReferrers, Plan, PutManifest, merged_list
+from replicator.plan import CopyBlob, Plan, PutManifest
 from replicator.registry import Upload
 from replicator.telemetry import BLOBS, BYTES, tracer
 from replicator.transfer.lease import Lease
+from replicator.transfer.listing import Lists
 from replicator.transfer.route import Route
 
 BLOBS_AT_ONCE = 4
 LARGE_BYTES = 1024 * 1024
 """A blob of this size is remembered as soon as it is there, so that jobs at work now mount it; smaller ones together,
 when the last of them is: each remembering costs Redis a write to its disk."""
-REFERRERS_TRIES = 4
 
 
 def new_hands() -> ThreadPoolExecutor:
@@ -83,6 +83,7 @@ class Writer:
                 break
 
     def _write(self, plan: Plan) -> None:
+        lists = Lists.of(plan, self.route, self.lease)
         for step in plan.writes:
             self.lease.check()
             self.wrote = True
@@ -90,9 +91,11 @@ class Writer:
                 "replicator.write", attributes={"oci.reference": step.reference}
             ):
                 if isinstance(step, PutManifest):
-                    self.route.destination.put_manifest(self.route.target, step.reference, step.manifest)
+                    destination, target = self.route.destination, self.route.target
+                    says_subject = destination.put_manifest(target, step.reference, step.manifest)
+                    lists.note(step.manifest, says_subject=says_subject)
                 else:
-                    self._list_referrers(step)
+                    lists.bring(step)
 
     def _copy_blobs(self, blobs: tuple[CopyBlob, ...]) -> None:
         if len(blobs) < 2:
@@ -167,13 +170,3 @@ class Writer:
             if isinstance(step, PutManifest):
                 for digest in (step.manifest.digest, *(child.digest for child in step.manifest.children)):
                     self.route.fleet.misremembered(self.route.job.destination, digest)
-
-    def _list_referrers(self, step: ListReferrers) -> None:
-        # Read, merge, write, and read again: another writer of the same tag may have overwritten ours in between.
-        destination, target = self.route.destination, self.route.target
-        for _ in range(REFERRERS_TRIES):
-            index = merged_list(destination.get_manifest(target, step.reference), step.referrers)
-            if index is None:
-                return
-            destination.put_manifest(target, step.reference, index)
-        raise TemporaryError(f"{self.route.end}: others keep changing the referrers tag {step.reference}")

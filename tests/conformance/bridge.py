@@ -23,6 +23,7 @@ class Bridge:
         }
         self.clients: dict[str, RegistryClient] = {name: connect(each) for name, each in described.items()}
         rules = RuleSet(described, (rule,))
+        self.urls = (eu, us)
         self._ledger = ledger
         self._rule = rule.name
         self._tools = Tools(ledger, lambda: rules, self.clients.__getitem__, 20.0)

@@ -160,6 +160,7 @@ def test_a_signature_moves_even_where_override_is_off() -> None:
         (SIG, Signatures.FOLLOW, True),
         (SIG, Signatures.IGNORE, False),
         (referrers_tag(NEW), Signatures.FOLLOW, False),
+        (referrers_tag(Digest.of(b"new", "sha512")), Signatures.FOLLOW, False),
     ],
 )
 def test_which_tags_are_compared(tag: Tag, signatures: Signatures, wanted: bool) -> None:

@@ -118,6 +118,7 @@ def test_every_rule_that_takes_an_event_gets_its_job() -> None:
         (pushed("v1", registry="us"), []),
         (pushed(SIGNATURE), [SIGNATURE]),
         (pushed(f"sha256-{DIGEST.hex}"), [Tag(f"sha256-{DIGEST.hex}")]),
+        (pushed(f"sha512-{DIGEST.hex}"), [Tag(f"sha512-{DIGEST.hex}")]),
         (pushed(SIGNATURE, repository="other/api"), []),
         (pushed(None), [DIGEST]),
         (Event("eu", Action.DELETE, API), []),

@@ -22,10 +22,12 @@ from replicator.oci import (
     companion_subject,
     companion_tags,
     index_of,
+    is_referrers_tag,
     named,
     parse_manifest,
     parse_reference,
     referrers_tag,
+    relisted,
 )
 
 HEX = "ab" * 32
@@ -164,6 +166,20 @@ def test_the_companion_tags_of_a_sha512_digest_would_be_too_long() -> None:
 def test_the_referrers_tag_holds_at_most_64_digits() -> None:
     assert referrers_tag(SHA256) == f"sha256-{HEX}"
     assert referrers_tag(SHA512) == f"sha512-{'cd' * 32}"
+
+
+@pytest.mark.parametrize(
+    ("tag", "expected"),
+    [
+        (f"sha256-{HEX}", True),
+        (f"sha512-{HEX}", True),
+        (f"sha512-{HEX}00", False),
+        (f"sha256-{HEX}.sig", False),
+        ("v1", False),
+    ],
+)
+def test_a_list_of_referrers_has_a_tag_of_its_own(tag: str, expected: bool) -> None:
+    assert is_referrers_tag(tag) is expected
 
 
 # Manifests
@@ -340,3 +356,19 @@ def test_an_index_of_ours_says_what_went_in(descriptors: list[Descriptor]) -> No
 
     assert list(index.children) == descriptors
     assert [item.annotations for item in index.children] == [item.annotations for item in descriptors]
+
+
+@given(st.lists(DESCRIPTORS, unique_by=lambda item: item.digest, max_size=4), st.data())
+def test_an_index_that_is_changed_keeps_all_else(descriptors: list[Descriptor], data: st.DataObject) -> None:
+    before = json.loads(index_of(descriptors)) | {"annotations": {"made": "elsewhere"}}
+    before["manifests"] = [
+        entry | {"data": "aGVsbG8=", "platform": {"os": "linux"}} for entry in before["manifests"]
+    ]
+    gone = {item.digest for item in descriptors if data.draw(st.booleans())}
+    added = Descriptor(OCI_MANIFEST, Digest.of(b"added"), 5)
+
+    after = json.loads(relisted(json.dumps(before).encode(), added=[added], gone=gone))
+
+    kept = [entry for entry in before["manifests"] if entry["digest"] not in gone]
+    assert after.pop("manifests")[:-1] == kept
+    assert after == {key: value for key, value in before.items() if key != "manifests"}

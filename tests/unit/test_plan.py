@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.errors import PermanentError
-from replicator.oci import Descriptor, Digest, Repository, Tag, companion_tags, referrers_tag
+from replicator.oci import DOCKER_LIST, Descriptor, Digest, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import (
     Artifact,
     Facts,
@@ -25,6 +25,7 @@ from replicator.plan import (
     merged_list,
     origins,
     steps,
+    thinned_list,
     was_cut_short,
 )
 from tests.unit.plan_model import (
@@ -405,3 +406,22 @@ def test_what_others_listed_stays() -> None:
 def test_a_referrers_tag_that_is_no_list_is_not_overwritten() -> None:
     with pytest.raises(PermanentError, match="not an index"):
         merged_list(image(), [image(note="ours").descriptor])
+    with pytest.raises(PermanentError, match="not an index"):
+        thinned_list(image(), OLD)
+
+
+def test_a_docker_list_is_no_list_of_referrers() -> None:
+    with pytest.raises(PermanentError, match="not an index of referrers"):
+        merged_list(replace(index(), media_type=DOCKER_LIST), [image(note="ours").descriptor])
+
+
+def test_a_referrer_that_is_gone_is_struck_from_the_list() -> None:
+    theirs, ours = image(note="theirs").descriptor, image(note="ours").descriptor
+    both = merged_list(None, [theirs, ours])
+
+    thinned = thinned_list(both, ours.digest)
+
+    assert thinned
+    assert list(thinned.children) == [theirs]
+    assert thinned_list(thinned, ours.digest) is None
+    assert thinned_list(None, ours.digest) is None

@@ -323,7 +323,7 @@ def test_an_immutable_tag_that_holds_our_manifest_is_in_line() -> None:
         {f"PUT {PATH}": refusal(400, "TAG_INVALID"), f"HEAD {PATH}": httpx.Response(200, headers=GOOD)}
     )
 
-    assert client_of(script).put_manifest(API, V1, MANIFEST) is False
+    assert client_of(script).put_manifest(API, V1, MANIFEST) is None
 
 
 @pytest.mark.parametrize(("status", "expected"), [(202, True), (200, True), (204, True), (404, False)])
