@@ -211,6 +211,7 @@ def test_what_is_left_of_a_quota_is_for_jobs_that_cannot_wait(world: World) -> N
     world.ledger.availability.note_scarcity("eu", 3000)
     low = Submission(world.job("v2"), since=world.ledger.view.now(), is_urgent=False)
     world.ledger.submit([low])
+    world.forget_requests()
 
     waiting = world.shown(world.work(low.job))
     assert (waiting.state, waiting.attempts) == (State.PENDING, 0)
