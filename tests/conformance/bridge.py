@@ -7,7 +7,7 @@ from replicator.ledger import JobView, Ledger, Submission
 from replicator.oci import Repository, parse_reference
 from replicator.registry import RegistryClient, connect
 from replicator.rules import Registry, RegistryType, Rule, RuleSet
-from replicator.transfer import Tools, bring_in_line
+from replicator.transfer import Leases, Tools, bring_in_line
 from tests.integration.transfer.world import ALL, API, a_rule
 
 EVERYTHING = a_rule(filters=ALL)
@@ -26,7 +26,8 @@ class Bridge:
         self.urls = (eu, us)
         self._ledger = ledger
         self._rule = rule.name
-        self._tools = Tools(ledger, lambda: rules, self.clients.__getitem__, 20.0)
+        leases = Leases(ledger, lease_s=ledger.lease_s)
+        self._tools = Tools(ledger, lambda: rules, self.clients.__getitem__, leases)
 
     def run(self, reference: str = "v1", *, repository: str = API, action: str | None = "push") -> JobView:
         """Ask for the job, by an event or with no action by a resync, and try it once."""
