@@ -20,8 +20,8 @@ from replicator.operate import clock
 from replicator.rules import Signatures
 from replicator.runtime import Runtime
 from replicator.settings import Settings
+from replicator.transfer.moved import Moved
 from replicator.transfer.promote import HEAD_START_S, Order, digest_expected, resolve, see_through, submit
-from replicator.transfer.writing import Moved
 
 
 def order_of(

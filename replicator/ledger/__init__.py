@@ -9,6 +9,7 @@ from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submis
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Copied, Fleet, Sighting
+from replicator.ledger.flights import Boarding, Flights
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.inventory import Capability, Copy, Inventory
 from replicator.ledger.ledger import Ledger
@@ -23,6 +24,7 @@ from replicator.ledger.work import Work
 __all__ = [
     "REPAIR",
     "Availability",
+    "Boarding",
     "Budget",
     "Budgets",
     "Capability",
@@ -36,6 +38,7 @@ __all__ = [
     "Down",
     "Finish",
     "Fleet",
+    "Flights",
     "Inbox",
     "Inventory",
     "JobView",

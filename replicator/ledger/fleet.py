@@ -13,6 +13,7 @@ import redis
 
 from replicator.estimate import Measured
 from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.flights import Flights
 from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
@@ -84,6 +85,7 @@ class Fleet:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self.flights = Flights(client)
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
@@ -193,13 +195,6 @@ class Fleet:
             for digest, name, left in zip(wanted, names, left_ms, strict=True)
             if name and left > 0  # else it was forgotten between the two questions
         }
-
-    def remember(self, destination: str, repository: Repository, digests: Iterable[Digest]) -> None:
-        """Notes that the repository holds these blobs."""
-        with answering(), self._redis.pipeline(transaction=False) as pipe:
-            for digest in digests:
-                pipe.set(_blob(destination, digest), repository, ex=_LOCATION_TTL_S)
-            pipe.execute()
 
     def misremembered(self, destination: str, digest: Digest) -> None:
         """Forgets where the blob is: it was not there."""

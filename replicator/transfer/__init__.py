@@ -9,6 +9,9 @@ crossing    decide, copy
 reading     when to believe the source
 gather      what belongs to an artifact
 writing     the steps of a plan, the tag last
+blobs       each once for the whole fleet: who brings it, who waits
+sending     one blob to the destination
+moved       what that comes to, in numbers
 deletion    the guards of a delete
 proof       that a destination holds what it should
 defects     what a proof says

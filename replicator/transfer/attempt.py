@@ -21,11 +21,12 @@ from replicator.rules import Rule, RuleSet
 from replicator.telemetry import JOBS, PROPAGATION_SECONDS, context_from, tracer
 from replicator.transfer.converge import converge, promote
 from replicator.transfer.lease import Lease, LeaseLost
+from replicator.transfer.moved import Moved
 from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
 from replicator.transfer.tools import Tools
-from replicator.transfer.writing import Moved, Writer
+from replicator.transfer.writing import Writer
 
 log = logging.getLogger(__name__)
 
@@ -219,5 +220,6 @@ class Attempt:
                 "detail": result.detail,
                 "lag_s": round(waited_s, 3),
                 "attempts": claim.attempts,
+                **self.moved.as_log,
             },
         )

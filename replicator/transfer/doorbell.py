@@ -20,8 +20,8 @@ from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType,
 from replicator.telemetry import JOBS
 from replicator.transfer.attempt import Attempt
 from replicator.transfer.lease import Lease
+from replicator.transfer.moved import Moved
 from replicator.transfer.tools import Tools
-from replicator.transfer.writing import Moved
 
 log = logging.getLogger(__name__)
 

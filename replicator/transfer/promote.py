@@ -14,8 +14,8 @@ from replicator.oci import Digest, Reference, Repository, Tag
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, RuleSet, Signatures, destination_repository
 from replicator.transfer.doorbell import bring_in_line
+from replicator.transfer.moved import Moved
 from replicator.transfer.tools import Tools
-from replicator.transfer.writing import Moved
 
 HEAD_START_S = 10.0
 """How long workers leave a new promotion to the process that asked for it and means to carry it out itself."""

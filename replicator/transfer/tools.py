@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from replicator.ledger import Ledger
 from replicator.registry import RegistryClient
 from replicator.rules import RuleSet
+from replicator.transfer.blobs import new_hands
 from replicator.transfer.lease import Leases
-from replicator.transfer.writing import new_hands
 
 JOBS_AT_ONCE = 4
 """How many jobs of one doorbell run side by side, as threads of the process that heard it."""

@@ -89,8 +89,8 @@ def test_a_record_of_a_later_release_is_read(server: Server, ledger: Ledger) -> 
 
 
 def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
-    ledger.fleet.remember("us", Repository("old"), [DIGEST])
-    ledger.fleet.remember("us", HERE, [DIGEST, OTHER])
+    ledger.fleet.flights.land("us", Repository("old"), [DIGEST])
+    ledger.fleet.flights.land("us", HERE, [DIGEST, OTHER])
     ledger.fleet.misremembered("us", OTHER)
 
     assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
@@ -125,7 +125,7 @@ def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
 
 
 def test_where_blobs_are_is_forgotten_after_a_week(server: Server, ledger: Ledger) -> None:
-    ledger.fleet.remember("us", HERE, [DIGEST])
+    ledger.fleet.flights.land("us", HERE, [DIGEST])
 
     assert 6 * 86400 < connect(server.url).ttl(f"replicator:blob:us|{DIGEST}") <= 7 * 86400
 

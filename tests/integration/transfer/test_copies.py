@@ -259,7 +259,7 @@ def test_a_mount_that_was_a_lie_is_repaired_once(make_world: MakeWorld, is_remem
     world.push("eu", "v1", pushed)
     if is_remembered:
         for digest in pushed.blobs:
-            world.ledger.fleet.remember("us", Repository("team/web"), [digest])
+            world.ledger.fleet.flights.land("us", Repository("team/web"), [digest])
     world["us"].fail("POST", "mount=", times=2, status=201, headers={"Location": "/v2/x"})
 
     view = world.run(world.job())

@@ -12,8 +12,8 @@ from replicator.ledger import PauseKind, Promoted, Promotion, State
 from replicator.oci import Digest, Repository, Tag, referrers_tag
 from replicator.rules import PROMOTION, RegistryType, Signatures
 from replicator.transfer import bring_in_line
+from replicator.transfer.moved import Moved
 from replicator.transfer.promote import Order, outcome, resolve, see_through, submit
-from replicator.transfer.writing import Moved
 from tests.fakes.images import (
     Image,
     image,

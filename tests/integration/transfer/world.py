@@ -90,6 +90,7 @@ class World:
     ) -> None:
         self.ledger = ledger
         self.redis = redis.Redis.from_url(redis_url)
+        self.redis_url = redis_url
         names = {rule.source for rule in rules} | {
             there.registry for rule in rules for there in rule.destinations
         }

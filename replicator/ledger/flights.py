@@ -1,0 +1,111 @@
+"""Who brings which blob to which destination right now: one upload for the whole fleet, and the others wait for it.
+
+A flight is a key in Redis that expires within two seconds, and that one thread of its process renews as long as the
+process has any. So a process that was killed, or frozen, releases everybody who waits after that time at most, without
+anybody who looks after it; and a claim tied to a connection would do no better: a frozen process keeps its connections.
+Where a renewal comes too late a blob is sent twice, which costs bytes and does no harm.
+"""
+
+import threading
+import time
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import redis
+
+from replicator.errors import LedgerUnavailable
+from replicator.ledger.connect import answering
+from replicator.ledger.scripts import Scripts
+from replicator.oci import Digest, Repository
+
+FLIGHT_S = 2.0
+_RENEWED_EVERY_S = 0.5
+_LOCATION_TTL_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Boarding:
+    """What to do about blobs that nobody had seen at a destination: `ours` are for the asker to bring, `landed` were
+    seen meanwhile in the repository given. The others are on their way.
+    """
+
+    ours: frozenset[Digest] = frozenset()
+    landed: Mapping[Digest, Repository] = field(default_factory=dict)
+
+
+class Flights:
+    """Thread-safe. Raises LedgerUnavailable if Redis does not serve."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        scripts = Scripts(client)
+        self._board = scripts.script("board")
+        self._land = scripts.script("land")
+        self._keep = scripts.script("keep_flights")
+        self._token = uuid.uuid4().hex
+        self._change = threading.Condition()
+        self._held: set[str] = set()
+        self._is_kept = False
+
+    def board(self, destination: str, digests: Collection[Digest]) -> Boarding:
+        """Take the flights of those blobs that nobody brings and that nobody saw there. One question for all."""
+        if not digests:
+            return Boarding()
+        with answering():
+            answers = self._board(destination, self._token, int(FLIGHT_S * 1000), *digests)
+        told = dict(zip(digests, answers, strict=True))
+        ours = frozenset(digest for digest, answer in told.items() if answer == 1)
+        self._hold(_names(destination, ours))
+        return Boarding(
+            ours,
+            {digest: Repository(str(answer)) for digest, answer in told.items() if answer not in (0, 1)},
+        )
+
+    def land(self, destination: str, repository: Repository, digests: Collection[Digest]) -> None:
+        """Note that the repository holds these blobs; our flights of them are over."""
+        self._end(destination, repository, digests)
+
+    def give_up(self, destination: str, digests: Collection[Digest]) -> None:
+        """End our flights of these blobs: somebody else may bring them."""
+        self._end(destination, "", digests)
+
+    def wait(self, timeout_s: float) -> None:
+        """Return when a flight of this process ends, at the latest after `timeout_s`."""
+        with self._change:
+            self._change.wait(timeout_s)
+
+    def _end(self, destination: str, repository: str, digests: Collection[Digest]) -> None:
+        if not digests:
+            return
+        try:
+            with answering():
+                self._land(destination, self._token, repository, _LOCATION_TTL_S, *digests)
+        finally:
+            with self._change:
+                self._held.difference_update(_names(destination, digests))
+                self._change.notify_all()
+
+    def _hold(self, names: Iterable[str]) -> None:
+        with self._change:
+            self._held.update(names)
+            if self._held and not self._is_kept:
+                self._is_kept = True
+                threading.Thread(target=self._renew, name="flights", daemon=True).start()
+
+    def _renew(self) -> None:
+        while True:
+            time.sleep(_RENEWED_EVERY_S)
+            with self._change:
+                held = tuple(self._held)
+                if not held:
+                    self._is_kept = False
+                    return
+            try:
+                with answering():
+                    self._keep(self._token, int(FLIGHT_S * 1000), *held)
+            except LedgerUnavailable:
+                continue  # the flights run out unless a later renewal comes in time
+
+
+def _names(destination: str, digests: Iterable[Digest]) -> list[str]:
+    return [f"{destination}|{digest}" for digest in digests]
