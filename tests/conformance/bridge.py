@@ -6,7 +6,7 @@ from replicator.jobs import Job
 from replicator.ledger import JobView, Ledger, Submission
 from replicator.oci import Repository, parse_reference
 from replicator.registry import RegistryClient, connect
-from replicator.rules import Registry, RegistryType, Rule, RuleSet
+from replicator.rules import Credential, Registry, RegistryType, Rule, RuleSet
 from replicator.transfer import Leases, Tools, bring_in_line
 from tests.integration.transfer.world import ALL, API, a_rule
 
@@ -17,9 +17,18 @@ EVERYTHING = a_rule(filters=ALL)
 class Bridge:
     """A rule from `eu` to `us`, and a worker between them that tries a job when it is told to."""
 
-    def __init__(self, ledger: Ledger, eu: str, us: str, *, rule: Rule = EVERYTHING) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        eu: str,
+        us: str,
+        *,
+        rule: Rule = EVERYTHING,
+        credential: Credential | None = None,
+    ) -> None:
         described = {
-            name: Registry(name, RegistryType.DISTRIBUTION, url) for name, url in (("eu", eu), ("us", us))
+            name: Registry(name, RegistryType.DISTRIBUTION, url, credential)
+            for name, url in (("eu", eu), ("us", us))
         }
         self.clients: dict[str, RegistryClient] = {name: connect(each) for name, each in described.items()}
         rules = RuleSet(described, (rule,))

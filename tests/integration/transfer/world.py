@@ -19,6 +19,7 @@ from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
 from replicator.transfer import Leases, Tools, bring_in_line
+from tests.fakes.harbor import FakeHarbor
 from tests.fakes.images import Image, delete, push
 from tests.fakes.registry import FakeRegistry
 
@@ -50,6 +51,10 @@ class Watched(FakeRegistry):
         for hook in [*self.after]:
             hook(request)
         return response
+
+
+class WatchedHarbor(Watched, FakeHarbor):
+    """The same of a Harbor, with those parts of its API that our fake knows."""
 
 
 def a_rule(
@@ -94,7 +99,10 @@ class World:
         names = {rule.source for rule in rules} | {
             there.registry for rule in rules for there in rule.destinations
         }
-        self.registries = {name: Watched(features.get(name)) for name in sorted(names)}
+        self.registries = {
+            name: (WatchedHarbor if kinds.get(name) is RegistryType.HARBOR else Watched)(features.get(name))
+            for name in sorted(names)
+        }
         described = {
             name: Registry(name, kinds.get(name, RegistryType.DISTRIBUTION), f"http://{name}.test")
             for name in names
