@@ -97,7 +97,11 @@ class RegistryClient:
         self, repository: Repository, digest: Digest, *, mount_from: Repository | None = None
     ) -> Upload | None:
         """An open upload session, or None if the blob was mounted from `mount_from` and nothing is left to do."""
-        return uploads.start(self._session, repository, digest, mount_from=mount_from)
+        upload = uploads.start(self._session, repository, digest, mount_from=mount_from)
+        is_doubtful = upload is None and mount_from == repository and self._type is RegistryType.HARBOR
+        if is_doubtful and not harbor.keeps(self._session, repository, digest):
+            return uploads.start(self._session, repository, digest, mount_from=None)
+        return upload
 
     def finish_upload(self, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
         """Afterwards the registry holds the blob. What `chunks` raises comes through, and then it does not."""

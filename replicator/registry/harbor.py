@@ -1,6 +1,7 @@
 """What Harbor offers only through its own API v2.0: labels, listings with digests, and the deletion of one tag.
 
-That API takes Basic credentials, no registry tokens, and wants the slashes of a repository escaped twice.
+That API takes Basic credentials, no registry tokens, and wants the slashes of a repository escaped twice. And how
+Harbor's garbage collection learns that a blob is wanted.
 """
 
 import json
@@ -8,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
 from replicator.errors import PermanentError, TemporaryError, Unsupported
-from replicator.oci import Digest, Repository, Tag
+from replicator.oci import Descriptor, Digest, Repository, Tag
 from replicator.registry import catalog, listings, manifests
+from replicator.registry.blobs import blob_size
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.listings import Listing
 from replicator.registry.session import Call, Session
@@ -55,6 +57,15 @@ def delete_tag(session: Session, repository: Repository, tag: Tag) -> bool:
     if manifests.head(session, repository, tag):
         raise Unsupported(f"{topic}: Harbor's API is not offered there")
     return False
+
+
+def keeps(session: Session, repository: Repository, digest: Digest) -> bool:
+    """Whether the blob, which the repository held before, is there to stay.
+
+    No artifact may hold it any more. A HEAD takes it off the list of Harbor's garbage collection, which a mount does
+    not, and is 404 if that has begun to remove it.
+    """
+    return blob_size(session, repository, Descriptor("", digest, 0)) is not None
 
 
 def repositories(session: Session, *, last: str = "") -> Iterator[Repository]:

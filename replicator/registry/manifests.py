@@ -217,6 +217,9 @@ def _refusal(answer: Answer, reference: Reference, topic: Topic) -> ReplicatorEr
     error = failure(answer, topic)
     if answer.status in {400, 404} and answer.codes & _MISSING:
         return MissingContent(str(error))
+    if answer.status == 404 and "NOT_FOUND" in answer.codes:
+        # Harbor's own code: it is removing these very bytes just now, and takes them again when it has.
+        return TemporaryError(str(error))
     is_tag = isinstance(reference, Tag)
     if is_tag and (answer.status in {409, 412} or (answer.status < 500 and answer.codes & _IMMUTABLE)):
         return TagImmutable(str(error))
