@@ -60,29 +60,37 @@ class Wire(_Listener):
     """Answers each request without a body by the next of `answers`, the last of them for ever, and hangs up.
 
     An answer in several pieces is sent as long as somebody takes it: `sent_bytes` tells how much that was. One that is
-    a function is given the request's head.
+    a function is given the request's head. With `stays` it does not hang up: who asks must know where an answer ends.
     """
 
-    def __init__(self, *answers: Said) -> None:
+    def __init__(self, *answers: Said, stays: bool = False) -> None:
         self._answers = [*answers]
+        self._stays = stays
         self.heads: list[str] = []
         self.sent_bytes = 0
         super().__init__()
 
     def _serve(self, connection: socket.socket) -> None:
-        head = b""
-        while b"\r\n\r\n" not in head:
-            piece = connection.recv(_PIECE)
-            if not piece:
+        while head := _head(connection):
+            self.heads.append(head)
+            said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+            if callable(said):
+                said = said(head)
+            for part in [said] if isinstance(said, bytes) else said:
+                connection.sendall(part)
+                self.sent_bytes += len(part)
+            if not self._stays:
                 return
-            head += piece
-        self.heads.append(head.decode("latin-1"))
-        said = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        if callable(said):
-            said = said(self.heads[-1])
-        for part in [said] if isinstance(said, bytes) else said:
-            connection.sendall(part)
-            self.sent_bytes += len(part)
+
+
+def _head(connection: socket.socket) -> str:
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = connection.recv(_PIECE)
+        if not piece:
+            return ""
+        head += piece
+    return head.decode("latin-1")
 
 
 class Door(_Listener):
