@@ -35,6 +35,7 @@ from replicator.transfer.deletion import remove, retired
 from replicator.transfer.doubts import Doubts, open_eyes
 from replicator.transfer.gather import OCI_SUBJECT, gather, gather_referrers, keeps_lists, subject_of_list
 from replicator.transfer.provenance import CONFLICT, Provenance
+from replicator.transfer.reading import destination_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
@@ -132,10 +133,8 @@ class Crossing:
 
     def _found(self) -> Digest | None:
         """What the destination holds now where the reference lands."""
-        route = self.route
-        with open_eyes() if route.claim.is_repair else nullcontext():
-            head = route.destination.head_manifest(route.target, route.landing)
-        return head.digest if head else None
+        with open_eyes() if self.route.claim.is_repair else nullcontext():
+            return destination_digest(self.route)
 
     def _carry(
         self,

@@ -9,10 +9,10 @@ proves nothing: the source is right.
 import time
 from dataclasses import dataclass
 
-from replicator.errors import NotYet, TemporaryError, Unavailable
+from replicator.errors import Denied, NotYet, TemporaryError, Unavailable
 from replicator.events import Action
 from replicator.ledger import Claim
-from replicator.oci import Digest, Manifest
+from replicator.oci import Digest, Manifest, Tag
 from replicator.transfer.lease import Lease
 from replicator.transfer.route import Route
 
@@ -96,3 +96,26 @@ def source_digest(route: Route) -> Digest | None:
     """The digest that the source's reference has now, or None if it is absent: one HEAD."""
     head = route.source.head_manifest(route.repository, route.reference)
     return head.digest if head else None
+
+
+def destination_digest(route: Route) -> Digest | None:
+    """The digest that the destination holds where the reference lands, or None if it is absent: one HEAD.
+
+    Where that is refused, the list of tags is asked whether there is anything to look at.
+    """
+    try:
+        head = route.destination.head_manifest(route.target, route.landing)
+    except Denied:
+        if _is_unlisted(route):
+            return None
+        raise
+    return head.digest if head else None
+
+
+def _is_unlisted(route: Route) -> bool:
+    # Virtual repositories of Artifactory, and GHCR before the first push, answer 403 where others answer 404.
+    try:
+        listed = route.destination.tags(route.target)
+    except Denied:
+        return False
+    return isinstance(route.landing, Tag) and route.landing not in (listed or ())

@@ -38,11 +38,6 @@ from tests.integration.transfer.world import API, World, a_rule, once
 from tests.unit.registry.scripted import API as PAYMENTS
 from tests.unit.registry.scripted import MANIFEST, RAW, V1, Script, client_of, refusal
 
-NOT_OURS = {
-    "A20": "A refusal never passes for an absence (A19): override: false and the guard against conflicts rest on what "
-    "the destination holds. It is tried again, then parked in the registry's own words.",
-}
-
 PATH = "/v2/payments/api/manifests/v1"
 FOR_EVER = float("inf")
 RULE = replace(a_rule(), signatures=Signatures.IGNORE)
@@ -421,6 +416,45 @@ def test_a19_a_destination_that_answers_too_late_is_never_taken_for_empty() -> N
 
     with pytest.raises(ReplicatorError, match="no answer"):
         client.head_manifest(PAYMENTS, V1)
+
+
+@pytest.mark.parametrize("override", [True, False])
+@pytest.mark.parametrize("others", [[], ["v2"]], ids=["no repository", "another tag"])
+def test_a20_a_403_for_what_the_list_of_tags_does_not_have_is_no_obstacle(
+    make_world: MakeWorld, override: bool, others: list[str]
+) -> None:
+    """Not to be configured: the list tells the one case from the other, and where it is refused too, nobody pushes."""
+    world = make_world(replace(RULE, override=override))
+    world.push("eu", "v1", NEW)
+    for tag in others:
+        world.push("us", tag, OLD)
+    world["us"].fail("HEAD", "/manifests/v1", status=403)
+
+    assert world.run(world.job()).outcome == "copied"
+
+    assert is_whole(world["us"], API, "v1", NEW)
+
+
+def test_a20_where_the_list_is_refused_as_well_nothing_is_pushed(world: World) -> None:
+    world.push("eu", "v1", NEW)
+    world["us"].fail("*", "(/manifests/v1|/tags/list)", times=FOR_EVER, status=403)
+
+    view = world.run(world.job())
+
+    assert "looking at team/api:v1 at us: answered 403" in (view.reason or "")
+    assert world.writes("us") == []
+
+
+def test_a20_a_source_that_refuses_is_never_taken_for_empty(world: World) -> None:
+    world.obey(replace(RULE, deletion=True))
+    world.push("eu", "v1", NEW)
+    world.run(world.job())
+    world.delete("eu", "v1")
+    world["eu"].fail("*", "/manifests/", times=FOR_EVER, status=403)
+
+    world.run(world.job(), action="delete")
+
+    assert world.digest("us") == NEW.digest
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[object]:

@@ -277,7 +277,7 @@ def test_what_no_retry_can_help_is_parked_at_once_with_the_reason(
         ("eu", "GET", "manifests/v1", 401),
         ("eu", "GET", "manifests/v1", 403),
         ("eu", "GET", "blobs/", 403),
-        ("us", "HEAD", "manifests/v1", 403),
+        ("us", "*", "(manifests/v1|tags/list)$", 403),
         ("us", "POST", "uploads", 403),
     ],
 )
