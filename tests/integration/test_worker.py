@@ -55,6 +55,6 @@ def test_jobs_of_a_destination_that_no_rule_has_any_more_end(
     ledger.submit([Submission(job, since=time.time() - 600)])
     stack.enter_context(WorkerProcess(tmp_path / "worker", redis_server.url))
 
-    Bell(make_app(redis_server.url)).ring("gone", [job.id])
+    Bell(make_app(redis_server.url)).ring("gone", [[job.id]])
 
     wait_until(lambda: ledger.job(job.id) is None, 5)
