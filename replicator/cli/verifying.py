@@ -12,7 +12,7 @@ from replicator.cli.progress import count, progress, size
 from replicator.cli.watching import wait_for
 from replicator.ledger import REPAIR
 from replicator.oci import named
-from replicator.resync import Checked, Request, Tools, Trouble, Verification, Watch, enqueue
+from replicator.resync import Checked, Request, Tools, Trouble, Verification, Wanted, Watch, enqueue
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 
@@ -126,7 +126,7 @@ def _repair(tools: Tools, damaged: list[Checked]) -> list[str]:
     """Have these references mended, and wait; what could not be."""
     typer.echo(f"repairing {count(len(damaged), 'reference')}", err=True)
     watch = Watch(tools.ledger)
-    jobs = [checked.difference.job for checked in damaged]
+    jobs = [Wanted(checked.difference.job) for checked in damaged]
     for portion in enqueue(watch.during(jobs), tools.ledger, action=REPAIR):
         watch.add(portion)
     wait_for(tools.ledger, watch)

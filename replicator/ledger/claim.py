@@ -19,7 +19,8 @@ class Submission:
     `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync), or
     REPAIR, which stays with the job whatever events come after it, until it was done. The job is due `delay_s` from
     now, or sooner if it was. `is_news` False repeats an event that was submitted before: the source does not lag behind
-    it any more, and a newer event's hint stays. `is_urgent` False lets the job give way to urgent ones (a resync, a
+    it any more, and a newer event's hint stays. `is_absent` says that the destination was just seen not to have the
+    reference. `is_urgent` False lets the job give way to urgent ones (a resync, a
     backfill, a schedule, a sweep); an open job that is urgent stays so.
     """
 
@@ -31,6 +32,7 @@ class Submission:
     delay_s: float = 0.0
     is_news: bool = True
     is_urgent: bool = True
+    is_absent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,8 @@ class Claim:
     `generation` counts submissions: a higher one in the ledger means that something happened after we claimed.
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
     `approved` holds the reasons of former blocks that a person approved. `is_repair` says that what the destination
-    holds is in doubt, however right it looks.
+    holds is in doubt, however right it looks. `absent_at` is when the destination was last seen not to have the
+    reference, if nothing was submitted since.
     """
 
     job: Job
@@ -58,6 +61,7 @@ class Claim:
     approved: frozenset[str] = frozenset()
     is_repair: bool = False
     locks: tuple[str, ...] = ()
+    absent_at: float | None = None
     is_urgent: bool = True
 
     def approves(self, reason: str) -> bool:

@@ -23,6 +23,7 @@ from replicator.rules.links import Writer
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _DELETIONS_KEPT = 10_000
+_COMPANIONS_TTL_S = 600
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
 
 
@@ -214,12 +215,21 @@ class Fleet:
         with answering():
             self._redis.set(f"{PREFIX}capability:{registry}|{name}", int(value), ex=_CAPABILITY_TTL_S)
 
-    def expect_subject(
-        self, destination: str, repository: Repository, digest: Digest, *, job_id: str, ttl_s: float
+    def expect_subjects(
+        self,
+        destination: str,
+        repository: Repository,
+        digests: Iterable[Digest],
+        *,
+        job_id: str,
+        ttl_s: float,
     ) -> None:
-        """Notes for `ttl_s` that the job is about to put the manifest `digest` there."""
-        with answering():
-            self._redis.set(_subject(destination, repository, digest), job_id, px=max(1, int(ttl_s * 1000)))
+        """Notes for `ttl_s` that the job is about to put the manifests `digests` there."""
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            for digest in digests:
+                key = _subject(destination, repository, digest)
+                pipe.set(key, job_id, px=max(1, int(ttl_s * 1000)))
+            pipe.execute()
 
     def subject_expected(self, destination: str, repository: Repository, digest: Digest) -> bool:
         """Whether somebody is about to put that manifest there: a job that is open, and does not wait for a person."""
@@ -233,6 +243,32 @@ class Fleet:
     def alone_with(self, destination: str, repository: Repository, tag: Tag) -> AbstractContextManager[Alone]:
         """Be the only one of the fleet who reads that tag to write it. Raises NotYet where others are for long."""
         return self._gate.passing(place(destination, repository, tag))
+
+    # Which companions a source has
+
+    def note_companions(self, source: str, repository: Repository, tags: Collection[Tag]) -> None:
+        """Notes that these are all companion tags that the source's repository lists just now."""
+        key = _companions(source, repository)
+        with answering(), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(key)
+            pipe.sadd(key, "", *tags)  # a set without members is none
+            pipe.expire(key, _COMPANIONS_TTL_S)
+            pipe.execute()
+
+    def companions(self, source: str, repository: Repository, tags: Sequence[Tag]) -> frozenset[Tag] | None:
+        """Those of `tags` that were listed lately; None if nobody listed them, or some came since."""
+        with answering():
+            is_known, *found = self._redis.smismember(_companions(source, repository), ["", *tags])
+        return (
+            frozenset(tag for tag, is_there in zip(tags, found, strict=True) if is_there)
+            if is_known
+            else None
+        )
+
+    def forget_companions(self, source: str, repository: Repository) -> None:
+        """Forgets what was listed: a companion came."""
+        with answering():
+            self._redis.delete(_companions(source, repository))
 
     # How fast copies are
 
@@ -306,6 +342,10 @@ def _blob(destination: str, digest: Digest) -> str:
 
 def _subject(destination: str, repository: Repository, digest: Digest) -> str:
     return f"{PREFIX}subject:{destination}|{repository}|{digest}"
+
+
+def _companions(source: str, repository: Repository) -> str:
+    return f"{PREFIX}companions:{source}|{repository}"
 
 
 def _pace(source: str, destination: str) -> str:

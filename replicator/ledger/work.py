@@ -312,12 +312,27 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             item.trace or "",
             int(item.is_news),
             int(item.is_urgent),
+            int(item.is_absent),
         )
     ]
 
 
 def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
-    key, token, generation, attempts, taken_over, since, now, *hint, trace, approved, repair, low = answer
+    (
+        key,
+        token,
+        generation,
+        attempts,
+        taken_over,
+        since,
+        now,
+        *hint,
+        trace,
+        approved,
+        repair,
+        low,
+        absent_at,
+    ) = answer
     action, digest, hinted_at = hint
     return Claim(
         job=Job.from_key(key),
@@ -335,5 +350,6 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         approved=frozenset(approved.split("\n")) if approved else frozenset(),
         is_repair=repair == "1",
         locks=locks,
+        absent_at=float(absent_at) if absent_at else None,
         is_urgent=not low,
     )

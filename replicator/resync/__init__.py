@@ -19,7 +19,7 @@ errand      asking for what nobody waits for, and carrying it out
 
 from replicator.resync.agenda import Errand, after_loss, agenda
 from replicator.resync.document import Change, Document, LaneSum, changes_of, read, written
-from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
+from replicator.resync.enqueue import Wanted, enqueue, jobs_of, jobs_of_plan
 from replicator.resync.errand import ask, carry_out, troubles_of
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
@@ -42,6 +42,7 @@ __all__ = [
     "Tools",
     "Trouble",
     "Verification",
+    "Wanted",
     "Watch",
     "after_loss",
     "agenda",

@@ -70,6 +70,10 @@ class Comparison(Generic[T]):
         for side in sides if self.prune and self.scope.tag is None else ():
             if any(isinstance(reference, Digest) for reference in side.known.expired):
                 yield Later(partial(self._untagged, side))
+        if any(_is_new(tag, sides) for tag in meant if tag in listed):
+            # Jobs will ask which signatures these have, each for itself.
+            companions = [tag for tag in listed if companion_subject(tag)]
+            self.tools.ledger.fleet.note_companions(source, repository, companions)
         for first in range(0, len(meant), TAGS_A_STEP):
             yield Later(partial(self._portion, listed, sides, meant[first : first + TAGS_A_STEP]))
 

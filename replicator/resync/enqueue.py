@@ -1,6 +1,7 @@
 """From differences, or from a plan that somebody read, to jobs in the ledger."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import TypeVar
@@ -25,23 +26,36 @@ MOVED_NAMED = 5
 T = TypeVar("T")
 
 
-def jobs_of(differences: Iterable[Difference], *, everything: bool = False) -> Iterator[Job]:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A job that a comparison found to be needed; `is_absent` if the destination did not have the reference then."""
+
+    job: Job
+    is_absent: bool = False
+
+
+def jobs_of(differences: Iterable[Difference], *, everything: bool = False) -> Iterator[Wanted]:
     """The jobs that bring these in line; with `everything`, one for each reference that the source has."""
     for item in differences:
         if item.kind in (Kind.ADD, Kind.UPDATE, Kind.DELETE) or (everything and item.wanted):
-            yield item.job
+            yield Wanted(item.job, is_absent=item.kind is Kind.ADD)
 
 
-def enqueue(jobs: Iterable[Job], ledger: Ledger, *, action: str | None = None) -> Iterator[list[Job]]:
+def enqueue(jobs: Iterable[Wanted], ledger: Ledger, *, action: str | None = None) -> Iterator[list[Job]]:
     """Submit the jobs in portions, behind everything that is urgent; each portion is given when it is written down."""
     trace = new_traceparent()
     for portion in _portions(jobs, BATCH):
         now = ledger.view.now()
-        ledger.submit([Submission(job, now, action, trace=trace, is_urgent=False) for job in portion])
-        yield portion
+        ledger.submit(
+            [
+                Submission(item.job, now, action, trace=trace, is_urgent=False, is_absent=item.is_absent)
+                for item in portion
+            ]
+        )
+        yield [item.job for item in portion]
 
 
-def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Job]:
+def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Wanted]:
     """The jobs that carry the plan out. Raises ConfigError if rules or registries are not what they were."""
     actions = [(change, _job(change, tools.rules)) for change in changes if change.is_action]
     steps: list[Later[str]] = [Later(partial(_moved, change, tools)) for change, _ in actions]
@@ -50,7 +64,7 @@ def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Job]:
         named = "; ".join(moved[:MOVED_NAMED])
         more = f"; and {len(moved) - MOVED_NAMED} more" if len(moved) > MOVED_NAMED else ""
         raise ConfigError(f"the world moved since the plan was made, so nothing was done: {named}{more}")
-    return [job for _, job in actions]
+    return [Wanted(job, is_absent=change.found is None) for change, job in actions]
 
 
 def _job(change: Change, rules: RuleSet) -> Job:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterable
 
 from replicator.errors import ConfigError
-from replicator.jobs import Job
 from replicator.ledger import SweepKind, Sweeps, SweepView
 from replicator.resync.agenda import Errand
 from replicator.resync.document import Change, changes_of, read, written
-from replicator.resync.enqueue import enqueue, jobs_of, jobs_of_plan
+from replicator.resync.enqueue import Wanted, enqueue, jobs_of, jobs_of_plan
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tools import Tools
 
@@ -55,7 +54,7 @@ def troubles_of(result: str) -> list[str]:
     return found
 
 
-def _submitted(jobs: Iterable[Job], tools: Tools, *, action: str | None) -> int:
+def _submitted(jobs: Iterable[Wanted], tools: Tools, *, action: str | None) -> int:
     return sum(len(portion) for portion in enqueue(jobs, tools.ledger, action=action))
 
 

@@ -86,7 +86,9 @@ class Crossing:
     def _bring_companion(self, manifest: Manifest, subject: Digest) -> Result:
         """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
         route = self.route
-        # Ask the ledger before the registry: a job that announces the subject later will find this companion itself.
+        # Ask the ledger before the registry: a job that announces the subject later will find this companion itself,
+        # if it lists the source's tags anew.
+        route.fleet.forget_companions(route.rule.source, route.repository)
         expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
         if not route.destination.head_manifest(route.target, subject):
             if expected:
@@ -105,18 +107,20 @@ class Crossing:
 
         `note` is told what the destination holds, before that changes, and says what it held before all tries.
         """
+        provenance = Provenance.of(self.route, self.rules)
         found = self._found()
         previous = note(found)
-        result = self._bring_over(manifest, found, override=self.route.rule.override)
-        return replace(result, previous=previous)
+        facts = provenance.facts(manifest.digest, found, override=self.route.rule.override)
+        return replace(self._bring_over(manifest, provenance, facts), previous=previous)
 
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
-        return self._bring_over(manifest, self._found(), override=override)
-
-    def _bring_over(self, manifest: Manifest, found: Digest | None, *, override: bool) -> Result:
-        route = self.route
-        provenance = Provenance(route, self.rules)
+        provenance = Provenance.of(self.route, self.rules)
+        found = None if override and provenance.is_still_absent() else self._found()
         facts = provenance.facts(manifest.digest, found, override=override)
+        return self._bring_over(manifest, provenance, facts)
+
+    def _bring_over(self, manifest: Manifest, provenance: Provenance, facts: Facts) -> Result:
+        route = self.route
         if was_cut_short(facts):
             provenance.confirm([(route.landing, manifest.digest)])
         verdict = decide(facts)

@@ -132,21 +132,20 @@ class _Gathering:
         First it is said that all of these are on their way: what is attached to one of them after we looked finds
         that it has to wait, and follows by a job of its own.
         """
-        for part in artifact.walk():
-            route = self.route
-            digest, job_id = part.manifest.digest, route.claim.id
-            route.fleet.expect_subject(
-                route.job.destination, route.target, digest, job_id=job_id, ttl_s=SUBJECT_WAIT_S
-            )
-        return self._followed(artifact, depth)
+        route = self.route
+        subjects = [part.manifest.digest for part in artifact.walk()]
+        route.fleet.expect_subjects(
+            route.job.destination, route.target, subjects, job_id=route.claim.id, ttl_s=SUBJECT_WAIT_S
+        )
+        return self._followed(artifact, self._tags_for(subjects), depth)
 
-    def _followed(self, artifact: Artifact, depth: int) -> Artifact:
+    def _followed(self, artifact: Artifact, tags: frozenset[Tag], depth: int) -> Artifact:
         subject = artifact.manifest.digest
         return replace(
             artifact,
-            children=tuple(self._followed(child, depth) for child in artifact.children),
-            companions=self.companions(subject, self._source_tags(), depth=depth),
-            referrers=self.referrers(self._referrers_of(subject), depth=depth),
+            children=tuple(self._followed(child, tags, depth) for child in artifact.children),
+            companions=self.companions(subject, tags, depth=depth),
+            referrers=self.referrers(self._referrers_of(subject, tags), depth=depth),
         )
 
     def companions(
@@ -187,7 +186,7 @@ class _Gathering:
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
-    def _referrers_of(self, subject: Digest) -> list[Descriptor]:
+    def _referrers_of(self, subject: Digest, tags: frozenset[Tag]) -> list[Descriptor]:
         # A registry that came by the API lately may list there only what was pushed since.
         source, fleet = self.route.source, self.route.fleet
         listed: list[Descriptor] | None = None
@@ -195,14 +194,27 @@ class _Gathering:
             listed = source.referrers(self.route.repository, subject)
             if listed is None:
                 fleet.learn(source.name, REFERRERS_API, False)
-        if referrers_tag(subject) not in self._source_tags():
+        if referrers_tag(subject) not in tags:
             return listed or []
         return [*(listed or ()), *source.tagged_referrers(self.route.repository, subject)]
 
-    def _source_tags(self) -> frozenset[Tag]:
-        # One listing tells the companions of every manifest of the tree: cheaper than a HEAD for each name.
+    def _tags_for(self, subjects: Iterable[Digest]) -> frozenset[Tag]:
+        """The tags at the source that may hold companions and referrers of `subjects`, and perhaps others.
+
+        One listing tells them for every manifest of the tree: cheaper than a HEAD for each name. A comparison that
+        submitted this job listed them for all jobs of the repository. That holds for as long as no companion came: one
+        that comes makes the fleet forget the listing, before it looks whether its subject is expected.
+        """
+        route = self.route
+        if self.tags is None and route.claim.action is None and not route.claim.is_repair:
+            wanted = [
+                tag for subject in subjects for tag in (*companion_tags(subject), referrers_tag(subject))
+            ]
+            listed = route.fleet.companions(route.rule.source, route.repository, wanted)
+            if listed is not None:
+                return listed
         if self.tags is None:
-            self.tags = frozenset(self.route.source.tags(self.route.repository) or ())
+            self.tags = frozenset(route.source.tags(route.repository) or ())
         return self.tags
 
     def known_there(self, digests: list[Digest]) -> frozenset[Digest]:

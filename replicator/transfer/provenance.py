@@ -8,6 +8,7 @@ judged by what the place holds now, never by the event: after a person's push th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Self
 
 from replicator.jobs import is_answered
 from replicator.ledger import Copied
@@ -23,17 +24,34 @@ CONFLICT = "another rule with another source wrote this reference"
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What the ledger knows of both ends of a route."""
+    """What the ledger knows of both ends of a route: what we put at its source (`here`) and destination (`there`)."""
 
     route: Route
     rules: RuleSet
+    here: Copied | None = None
+    there: Copied | None = None
+
+    @classmethod
+    def of(cls, route: Route, rules: RuleSet) -> Self:
+        """What the ledger knows now."""
+        start = (route.rule.source, route.repository, route.reference)
+        end = (route.job.destination, route.target, route.landing)
+        return cls(route, rules, *route.fleet.records([start, end]))
+
+    def is_still_absent(self) -> bool:
+        """Whether the destination may be taken to lack the reference, because a comparison saw so.
+
+        Nothing of ours was written there since. What a person wrote there meanwhile is overwritten, as it would be a
+        moment later; so it must not be asked where `override` is off.
+        """
+        claim, there = self.route.claim, self.there
+        if claim.absent_at is None or claim.is_repair:
+            return False
+        return there is None or (there.written.start == self.route.start and there.at < claim.absent_at)
 
     def facts(self, wanted: Digest, found: Digest | None, *, override: bool) -> Facts:
         """All that the verdict on `wanted` rests on, where the destination holds `found`."""
-        route = self.route
-        start = (route.rule.source, route.repository, route.reference)
-        end = (route.job.destination, route.target, route.landing)
-        here, there = route.fleet.records([start, end])
+        route, here, there = self.route, self.here, self.there
         return Facts(
             wanted=wanted,
             found=found,

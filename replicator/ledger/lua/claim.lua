@@ -1,5 +1,6 @@
 -- CLAIM lease_s, {id, number of locks, lock...}... -> for each: key, token, generation, attempts, taken over, since, now,
--- action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low; or the one word why not.
+-- action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since; or the one word why
+-- not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
 
 local lease = tonumber(ARGV[1])
@@ -7,7 +8,7 @@ local lease = tonumber(ARGV[1])
 local function claim(id, locks)
   local job = job_key(id)
   local field = redis.call('HMGET', job, 'key', 'destination', 'state', 'lease_until', 'not_before', 'token', 'gen',
-    'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule')
+    'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule', 'absent_at')
   local destination, holder = field[2], field[6]
 
   local function refuse(why, at)
@@ -50,7 +51,8 @@ local function claim(id, locks)
   redis.call('HSET', job, 'locks', table.concat(locks, '\n'))
   lend(id, token, lease)
   return {field[1], token, field[7], attempts, holder and '1' or '0', field[8], stamp(now), field[9] or '',
-    field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] and '1' or '0', field[15] or ''}
+    field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] and '1' or '0', field[15] or '',
+    field[17] or ''}
 end
 
 local answers, at = {}, 2

@@ -128,14 +128,14 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is eleven values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news, 1 for urgent; empty text stands for none. The job is due `delay` seconds from now, or
+-- Writes down that a job is wanted. A submission is twelve values: id, key, rule, destination, since, delay, action,
+-- digest, trace, 1 for news, 1 for urgent, 1 for absent; empty text stands for none. The job is due `delay` seconds from now, or
 -- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
 -- beside an event's, with the generation that asked for it: no event takes it back. What is submitted together comes due
 -- in that order, a microsecond apart, so that jobs of one repository stay together.
-local SUBMISSION = 11
+local SUBMISSION = 12
 local function submit(values, first)
-  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent =
+  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent =
     unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
@@ -173,7 +173,10 @@ local function submit(values, first)
   if trace ~= '' then
     redis.call('HSET', job, 'trace', trace)
   end
-  redis.call('HDEL', job, 'approved')
+  redis.call('HDEL', job, 'approved', 'absent_at')
+  if absent == '1' then
+    redis.call('HSET', job, 'absent_at', stamp(now))
+  end
   unhalt(id)
 
   local not_before = number(job, 'not_before')

@@ -141,7 +141,7 @@ def test_a_capability_is_known_unknown_or_denied(ledger: Ledger) -> None:
 
 def test_an_announced_subject_is_expected_there_alone(ledger: Ledger) -> None:
     ledger.submit([wanted(job())])
-    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=job().id, ttl_s=60)
+    ledger.fleet.expect_subjects("us", HERE, [DIGEST], job_id=job().id, ttl_s=60)
 
     assert ledger.fleet.subject_expected("us", HERE, DIGEST)
     assert not ledger.fleet.subject_expected("us", HERE, OTHER)
@@ -151,7 +151,7 @@ def test_an_announced_subject_is_expected_there_alone(ledger: Ledger) -> None:
 def test_a_subject_is_not_expected_of_a_job_that_waits_for_a_person(ledger: Ledger) -> None:
     ledger.submit([wanted(job())])
     claim = claimed(ledger, job())
-    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=claim.id, ttl_s=60)
+    ledger.fleet.expect_subjects("us", HERE, [DIGEST], job_id=claim.id, ttl_s=60)
 
     ledger.park(claim, "damaged")
 
@@ -159,7 +159,7 @@ def test_a_subject_is_not_expected_of_a_job_that_waits_for_a_person(ledger: Ledg
 
 
 def test_a_subject_is_not_expected_of_a_job_that_is_gone(ledger: Ledger) -> None:
-    ledger.fleet.expect_subject("us", HERE, DIGEST, job_id=job().id, ttl_s=60)
+    ledger.fleet.expect_subjects("us", HERE, [DIGEST], job_id=job().id, ttl_s=60)
 
     assert not ledger.fleet.subject_expected("us", HERE, DIGEST)
 

@@ -8,7 +8,7 @@ from replicator.drift import Kind
 from replicator.errors import ConfigError
 from replicator.ledger import PauseKind, SweepKind, SweepState
 from replicator.oci import Tag
-from replicator.resync import Change, Request, Scope, Watch, carry_out, enqueue, jobs_of_plan
+from replicator.resync import Change, Request, Scope, Wanted, Watch, carry_out, enqueue, jobs_of_plan
 from replicator.resync.watch import ASKED_AT_ONCE
 from tests.fakes import images
 from tests.integration.resync.kit import kinds, resynced, swept, tools_of
@@ -151,7 +151,7 @@ def test_a_watch_knows_what_needs_a_person(make_world: MakeWorld) -> None:
     world.push("eu", "v1", images.image([b"gone"]))
     world["eu"].storage.shelf(world.job().repository).blobs.clear()
     watch = Watch(world.ledger)
-    for portion in enqueue([world.job()], world.ledger):
+    for portion in enqueue([Wanted(world.job())], world.ledger):
         watch.add(portion)
 
     world.settle()
@@ -165,7 +165,7 @@ def test_a_watch_knows_what_needs_a_person(make_world: MakeWorld) -> None:
 def test_a_watch_knows_what_was_dropped(make_world: MakeWorld) -> None:
     world = make_world(a_rule())
     watch = Watch(world.ledger)
-    for portion in enqueue([world.job()], world.ledger):
+    for portion in enqueue([Wanted(world.job())], world.ledger):
         watch.add(portion)
 
     world.ledger.drop(world.job().id)
@@ -178,7 +178,7 @@ def test_a_watch_finds_one_dropped_among_many_within_a_few_looks(make_world: Mak
     world = make_world(a_rule())
     jobs = [replace(world.job(), reference=Tag(f"v{number}")) for number in range(3 * ASKED_AT_ONCE)]
     watch = Watch(world.ledger)
-    for portion in enqueue(jobs, world.ledger):
+    for portion in enqueue(map(Wanted, jobs), world.ledger):
         watch.add(portion)
 
     world.ledger.drop(jobs[-1].id)
@@ -191,7 +191,7 @@ def test_a_watch_finds_one_dropped_among_many_within_a_few_looks(make_world: Mak
 def test_a_watch_knows_what_holds_a_job_up(make_world: MakeWorld) -> None:
     world = make_world(a_rule())
     watch = Watch(world.ledger)
-    for portion in enqueue([world.job()], world.ledger):
+    for portion in enqueue([Wanted(world.job())], world.ledger):
         watch.add(portion)
     watch.look()
     assert watch.held_up is None
