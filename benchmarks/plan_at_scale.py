@@ -179,6 +179,14 @@ def _print(costs: dict[str, Cost], options: argparse.Namespace) -> None:
         figures = f"{cost.wall_s:7.1f} {cost.cpu_s:7.1f} {cost.peak_mib:9.0f} {cost.registries_cpu_s:17.1f}"
         print(f"{name:14} {figures}")
     print()
+    for name in ("in line", "--recheck 1%"):
+        cost = costs[name]
+        alone, all_cpu = (
+            60 * options.references / spent for spent in (cost.cpu_s, cost.cpu_s + cost.registries_cpu_s)
+        )
+        print(
+            f"{name}: {alone:,.0f} references a minute of one core, {all_cpu:,.0f} with the registries' CPU"
+        )
     for name, cost in costs.items():
         print(f"{name}: {cost.said}")
         for side, requests in zip(("source", "destination"), cost.requests, strict=True):

@@ -21,7 +21,9 @@ from replicator import __version__
 from tests.integration.processes import DockerRegistry, wait_until
 
 REPLICATOR = str(Path(sys.executable).with_name("replicator"))
-_REQUEST = re.compile(rb'"(GET|HEAD|POST|PUT|PATCH|DELETE) (/v2/[^ "]*) HTTP/[12]\.[01]" \d+ (\d+)')
+_REQUEST = re.compile(
+    rb'"(GET|HEAD|POST|PUT|PATCH|DELETE) (/v2/[^ "]*) HTTP/[12]\.[01]" \d+ (\d+) "[^"]*" "([^"]*)"'
+)
 _KINDS = (
     ("catalogue", re.compile(r"/v2/_catalog")),
     ("listing", re.compile(r"/v2/.+/tags/list")),
@@ -134,9 +136,9 @@ class AccessLog:
         self._log = registry.log
         self._start = self._log.stat().st_size
 
-    def counted(self) -> Counter[str]:
-        """How many requests there were, by method and kind."""
-        return counted(self._since())
+    def counted(self, agent: str = "") -> Counter[str]:
+        """How many requests there were, by method and kind; those alone of clients whose names begin so."""
+        return counted(self._since(), agent)
 
     def answered_bytes(self) -> int:
         """The bytes of all answers' bodies."""
@@ -148,16 +150,18 @@ class AccessLog:
             return lines.read()
 
 
-def counted(log: bytes) -> Counter[str]:
-    """The requests in docker-registry's access log, by method and kind."""
+def counted(log: bytes, agent: str = "") -> Counter[str]:
+    """The requests in docker-registry's access log, by method and kind; those alone of clients whose names begin so."""
     return Counter(
-        f"{method.decode()} {_kind(target.decode())}" for method, target, _ in _REQUEST.findall(log)
+        f"{method.decode()} {_kind(target.decode())}"
+        for method, target, _, who in _REQUEST.findall(log)
+        if who.decode(errors="replace").startswith(agent)
     )
 
 
 def answered_bytes(log: bytes) -> int:
     """The bytes of all bodies in docker-registry's access log."""
-    return sum(int(size) for _, _, size in _REQUEST.findall(log))
+    return sum(int(size) for _, _, size, _ in _REQUEST.findall(log))
 
 
 def _kind(target: str) -> str:

@@ -29,6 +29,10 @@ def test_requests_are_counted_by_method_and_kind_whatever_the_version_of_http() 
     }
 
 
+def test_requests_of_one_client_are_told_from_those_of_others() -> None:
+    assert counted(LOG, "crane/") == {"GET blob": 1}
+
+
 def test_bytes_are_those_of_the_answers() -> None:
     assert answered_bytes(LOG) == 1200 + 34 + 40 + 2
 
