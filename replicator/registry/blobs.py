@@ -19,6 +19,7 @@ from replicator.registry.session import Call, Session
 from replicator.registry.transport import Response
 
 _RESUMPTIONS = 5
+_WORTHWHILE_BYTES = 1024 * 1024
 _CONTENT_RANGE = re.compile(r"bytes[ =](\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\Z")
 _LENGTH = re.compile(r"bytes \*/(\d{1,18})\Z")
 
@@ -66,9 +67,8 @@ class BlobReader:
         """Exactly as many bytes as the descriptor says, over as many connections as it takes."""
         size = self._descriptor.size_bytes
         cause = yield from self._until_broken(self._paced(response))
-        for _ in range(_RESUMPTIONS):
-            if self._received == size:
-                return
+        left = _RESUMPTIONS
+        while self._received < size and left:
             response.close()
             before = self._received
             with self._session.stream(self._call(start=before)) as again:
@@ -76,6 +76,8 @@ class BlobReader:
             if self._received == before:
                 # The registry answers, but has no more: what it stores is shorter than what it promises.
                 raise Corrupt(f"{self._topic}: has only {before} of {size} bytes") from cause
+            # However bad the line: as long as it brings something, a large blob is not begun anew.
+            left -= self._received - before < _WORTHWHILE_BYTES
         if self._received != size:
             # It answered every time, so that it is not away: other blobs may come through.
             raise TemporaryError(

@@ -446,6 +446,21 @@ def test_b21_a_strange_digest_never_becomes_part_of_a_url(make_world: MakeWorld,
         parse_manifest(pushed.raw, OCI_MANIFEST)
 
 
+def test_a_large_blob_comes_over_a_bad_line_as_long_as_it_comes_on(ledger: Ledger, stack: ExitStack) -> None:
+    source, destination = FakeRegistry(), FakeRegistry()
+    content = layer_bytes("large", 12 * 1024 * 1024)
+    pushed = image([content])
+    push(source, API, "v1", pushed)
+    source.fail("GET", str(Digest.of(content)), times=float("inf"), cut_body_at=1_100_000)
+    urls = [stack.enter_context(serve(each)).url for each in (source, destination)]
+
+    with Bridge(ledger, *urls) as bridge:
+        assert bridge.run().outcome == "copied"
+
+    assert is_whole(destination, API, "v1", pushed)
+    assert len(source.requests("GET", str(Digest.of(content)))) == 12
+
+
 def test_a_layer_that_one_manifest_names_twice_is_read_once(make_world: MakeWorld) -> None:
     world = make_world(a_rule())
     pushed = image([CONTENT, CONTENT])
