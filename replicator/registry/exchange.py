@@ -99,16 +99,20 @@ def pieces(response: Response, topic: Topic) -> Iterator[bytes]:
 
 
 def read(response: Response, topic: Topic, *, limit_bytes: int) -> bytes:
-    """A whole body. Raises PermanentError over the limit, Unavailable where it is cut short or comes too slowly."""
+    """A whole body. Raises PermanentError over the limit, TemporaryError where it is cut short or comes too slowly."""
     body = bytearray()
     pace = Pace(topic, limit_bytes)
-    for piece in pace.timed(pieces(response, topic)):
-        body += piece
-        if len(body) > limit_bytes:
-            raise PermanentError(f"{topic}: the answer is larger than {limit_bytes} bytes")
+    try:
+        for piece in pace.timed(pieces(response, topic)):
+            body += piece
+            if len(body) > limit_bytes:
+                raise PermanentError(f"{topic}: the answer is larger than {limit_bytes} bytes")
+    except Unavailable as exc:
+        # It answered, so that it is not away: what is broken may be this one answer, and nobody else need wait.
+        raise TemporaryError(f"{topic}: the answer was cut short") from exc
     announced = response.headers.get("content-length", "")
     if announced.isascii() and announced.isdigit() and int(announced[:18]) != len(body):
-        raise Unavailable(f"{topic}: the answer was cut short", registry=topic.registry)
+        raise TemporaryError(f"{topic}: the answer was cut short")
     return bytes(body)
 
 

@@ -538,6 +538,21 @@ def test_threads_that_read_one_tag_all_get_the_same_bytes(docker_registry: Docke
     assert found == [OLD.raw] * 16
 
 
+def test_a_manifest_that_is_always_cut_short_is_given_up_and_stops_nobody_else(world: World) -> None:
+    """The registry answers, so it is not away: what is cut may be this one manifest, on its disk or in a proxy."""
+    world.push("eu", "v1", OLD)
+    world.push("eu", "v2", NEW)
+    world["eu"].fail("GET", "/manifests/v1", times=FOR_EVER, cut_body_at=10)
+
+    view = world.run(world.job(), action=None)
+    assert world.run(world.job("v2")).outcome == "copied"
+    while view.state is State.PENDING:
+        view = world.hurried(world.job())
+
+    assert view.state is State.PARKED
+    assert world["us"].requests("*", "/manifests/v1") == []
+
+
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b'"v1"', b"\xff\xfe", b'{"schemaVersion": 2'])
 def test_a_good_answer_without_a_manifest_is_no_absence(world: World, raw: bytes) -> None:
     """A proxy's empty 200 must not look as if the tag was gone: with `deletion: true` that would delete."""

@@ -5,7 +5,7 @@ import pytest
 from pydantic import SecretStr
 
 from replicator import __version__
-from replicator.errors import PermanentError, Unavailable
+from replicator.errors import PermanentError, TemporaryError, Unavailable
 from replicator.registry import RegistryClient
 from replicator.rules.registries import Credential
 from tests.unit.registry.scripted import (
@@ -192,12 +192,14 @@ def test_a_large_manifest_is_read_to_a_limit() -> None:
         client_of(script).get_manifest(API, V1)
 
 
-def test_an_answer_that_is_cut_short_is_an_outage() -> None:
+@pytest.mark.parametrize("end", [[], [httpx.ReadError("reset")]], ids=["in good order", "broken"])
+def test_an_answer_that_is_cut_short_is_tried_again_but_is_no_outage(end: list[Exception]) -> None:
     headers = {**GOOD, "Content-Length": str(len(RAW) + 1)}
-    script = Script({f"GET {PATH}": httpx.Response(200, headers=headers, stream=Pieces(RAW))})
+    script = Script({f"GET {PATH}": httpx.Response(200, headers=headers, stream=Pieces(RAW, *end))})
 
-    with pytest.raises(Unavailable, match="cut short"):
+    with pytest.raises(TemporaryError, match="cut short") as caught:
         client_of(script).get_manifest(API, V1)
+    assert not isinstance(caught.value, Unavailable)
 
 
 def test_every_request_is_counted() -> None:
