@@ -50,10 +50,14 @@ def pages(session: Session, call: Call) -> Iterator[Answer]:
 def names_of(answer: Answer, kind: str, topic: Topic) -> list[str]:
     """The names that a page lists under the key `kind`. Raises PermanentError for an answer in another form."""
     try:
-        listed = json.loads(answer.body)[kind] or []
-        return [text for text in listed if isinstance(text, str)]
+        listed = json.loads(answer.body)[kind]
     except (ValueError, RecursionError, KeyError, TypeError) as exc:
         raise PermanentError(f"{topic}: the answer is no list of {kind}") from exc
+    if listed is None:
+        return []
+    if not isinstance(listed, list):
+        raise PermanentError(f"{topic}: the answer is no list of {kind}")
+    return [text for text in listed if isinstance(text, str)]
 
 
 def next_page(session: Session, answer: Answer, topic: Topic) -> URL | None:

@@ -183,6 +183,23 @@ def test_h6_a_repository_without_tags_is_empty(said: object) -> None:
 
 
 @pytest.mark.parametrize(
+    "said",
+    ["v1", {"v1": {}}, 5, True, False, 0, "", {}],
+    ids=["text", "map", "5", "true", "false", "0", "''", "{}"],
+)
+@pytest.mark.parametrize("key", ["tags", "repositories"])
+def test_h6_what_is_neither_a_list_nor_null_is_an_error_and_never_an_empty_list(
+    said: object, key: str
+) -> None:
+    client = client_of(
+        Script({f"GET {path}": httpx.Response(200, json={key: said}) for path in (TAGS, CATALOG)})
+    )
+
+    with pytest.raises(PermanentError, match=f"no list of {key}"):
+        client.tags(API) if key == "tags" else list(client.repositories())
+
+
+@pytest.mark.parametrize(
     ("status", "expected"),
     [(401, Denied), (403, Denied), (400, PermanentError), (500, TemporaryError), (503, Unavailable)],
 )
