@@ -7,6 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replicator.demo.features import Features
 from replicator.demo.server import serve
@@ -249,6 +251,16 @@ def test_h8_tags_come_in_any_order(links: bool) -> None:
 
     assert set(found or ()) == set(NAMES)
     assert len(found or ()) == len(NAMES)
+
+
+@given(
+    names=st.lists(st.from_regex(r"[a-z0-9_]{1,6}", fullmatch=True), unique=True, max_size=30),
+    limit=st.integers(1, 9),
+)
+def test_h8_whatever_the_order_and_the_size_of_its_pages_a_list_is_read_whole(
+    names: list[str], limit: int
+) -> None:
+    assert Shelf(names, limit=limit).read() == names
 
 
 def test_h8_a_registry_that_forgets_where_it_was_is_asked_no_more() -> None:
