@@ -19,7 +19,7 @@ from replicator.drift import Kind
 from replicator.ledger import Ledger
 from replicator.oci import Digest
 from replicator.rules import Credential, Destination, RegistryType, Signatures
-from replicator.transfer.writing import BLOBS_AT_ONCE
+from replicator.transfer.blobs import BLOBS_AT_ONCE
 from tests.conformance.bridge import Bridge
 from tests.fakes.images import Image, image, index, is_whole, layer_bytes, multi_arch, push, push_manifest
 from tests.fakes.registry import FakeRegistry
