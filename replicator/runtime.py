@@ -105,7 +105,9 @@ class Runtime:
             known = self._clients.get(name)
             if known and known[0] == registry:
                 return known[1]
-            client = connect(registry, observe=observe_request)
+            client = connect(
+                registry, observe=observe_request, gate=self.ledger.budgets.of(name, registry.limits)
+            )
             self._clients[name] = (registry, client)
         return client
 

@@ -183,10 +183,6 @@ class Passage:
         """The answer's headers came."""
         self._budget.answered(status, time.monotonic() - self._began, retry_after_s, quota)
 
-    def carry(self, size_bytes: int) -> None:
-        """Returns when so many bytes of a body may pass."""
-        self._budget.carry(size_bytes)
-
     def end(self) -> None:
         """The request is over. May be called twice."""
         slot, self._slot = self._slot, None

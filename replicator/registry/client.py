@@ -14,6 +14,7 @@ from replicator.registry.failures import Topic, failure
 from replicator.registry.listings import Listing
 from replicator.registry.manifests import Edition, ManifestHead
 from replicator.registry.session import Call, Session
+from replicator.registry.traffic import Gate
 from replicator.registry.uploads import Upload
 from replicator.rules.registries import Registry, RegistryType
 
@@ -26,12 +27,17 @@ class RegistryClient:
     """
 
     def __init__(
-        self, registry: Registry, *, transport: httpx.BaseTransport | None = None, observe: Observe = ignore
+        self,
+        registry: Registry,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        observe: Observe = ignore,
+        gate: Gate | None = None,
     ) -> None:
         self.name = registry.name
         self._type = registry.type
         self._has_credential = registry.credential is not None
-        self._session = Session(Exchange(registry, transport=transport, observe=observe))
+        self._session = Session(Exchange(registry, transport=transport, observe=observe, gate=gate))
 
     def head_manifest(self, repository: Repository, reference: Reference) -> ManifestHead | None:
         """What `reference` is, or None where it is absent: a 404, and nothing else."""
@@ -105,7 +111,7 @@ class RegistryClient:
 
     def finish_upload(self, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
         """Afterwards the registry holds the blob. What `chunks` raises comes through, and then it does not."""
-        uploads.finish(self._session, upload, descriptor, chunks)
+        uploads.finish(self._session, upload, descriptor, self._session.carried(chunks))
 
     def cancel_upload(self, upload: Upload) -> None:
         """Gives up an upload session. Never fails."""
@@ -115,7 +121,7 @@ class RegistryClient:
     def open_blob(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
         """The pieces of a blob, 512 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
         with BlobReader(self._session, repository, descriptor).open() as verified:
-            yield verified
+            yield self._session.carried(verified)
 
     def repositories(self, *, last: str = "") -> Iterator[Repository]:
         """The registry's repositories that we may see, after `last`, each once; all of them where `last` is gone.
@@ -178,7 +184,14 @@ class RegistryClient:
 
 
 def connect(
-    registry: Registry, *, transport: httpx.BaseTransport | None = None, observe: Observe = ignore
+    registry: Registry,
+    *,
+    transport: httpx.BaseTransport | None = None,
+    observe: Observe = ignore,
+    gate: Gate | None = None,
 ) -> RegistryClient:
-    """A client of `registry`. Raises ConfigError for a URL, proxy or TLS file that cannot be used."""
-    return RegistryClient(registry, transport=transport, observe=observe)
+    """A client of `registry`, whose requests pass `gate`, if there is one.
+
+    Raises ConfigError for a URL, proxy or TLS file that cannot be used.
+    """
+    return RegistryClient(registry, transport=transport, observe=observe, gate=gate)

@@ -1,23 +1,28 @@
 """One HTTP request and its answer: connections, TLS, time limits, size limits.
 
 Knows nothing of logins, redirects or the protocol. There are no cookies, no proxies or netrc from the environment, no
-redirects and no log lines that hold URLs. A request begins and ends in `Exchange.open` and with `Response.close`; the
-bytes of a body pass through `pieces` on their way in, and through `Exchange._send` on their way out.
+redirects and no log lines that hold URLs. A request begins in `Exchange.open`, where it passes the registry's gate, and
+ends with `Response.close`; the bytes of a body pass through `pieces` on their way in, and through `Exchange._send` on
+their way out.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import httpx
 
 from replicator import __version__
 from replicator.errors import PermanentError, TemporaryError, Unavailable
+from replicator.limits import quota
 from replicator.registry.addresses import URL, base_url
 from replicator.registry.channel import Content
 from replicator.registry.connections import dialer_of
-from replicator.registry.failures import BROKEN, Topic, broken
+from replicator.registry.failures import BROKEN, Topic, broken, retry_after
 from replicator.registry.pace import Pace
 from replicator.registry.stand_in import StandIn
+from replicator.registry.traffic import Gate, Open, Passage
 from replicator.registry.transport import LOST, Connections, Request, Response, Transport
 from replicator.rules.registries import Registry
 
@@ -27,6 +32,7 @@ Observe = Callable[[str, str, int, float], None]
 SMALL_BODY_BYTES = 64 * 1024
 """The largest error or token answer that is read."""
 
+_WAITS = frozenset({429, 503})
 _HEADERS = {"User-Agent": f"replicator/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"}
 
 
@@ -38,9 +44,15 @@ class Exchange:
     """Sends requests to a registry's origin with its client certificate, and to other origins without it."""
 
     def __init__(
-        self, registry: Registry, *, transport: httpx.BaseTransport | None = None, observe: Observe = ignore
+        self,
+        registry: Registry,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        observe: Observe = ignore,
+        gate: Gate | None = None,
     ) -> None:
         self.registry = registry
+        self.gate = gate or Open()
         self.base = base_url(registry)
         self._observe = observe
         self._own: Transport = (
@@ -75,19 +87,34 @@ class Exchange:
             raise broken(exc, topic) from exc
 
     def _send(self, transport: Transport, request: Request) -> Response:
+        if isinstance(request.content, bytes):
+            self.gate.carry(len(request.content))
+        passage = self.gate.enter()
         began, status = time.monotonic(), 0
         try:
             response = transport.send(request)
             status = response.status
-            return response
+            asked_s = retry_after(response.headers) if status in _WAITS else None
+            passage.answered(status, asked_s, quota(response.headers))
+        except BaseException:
+            passage.end()
+            raise
         finally:
             self._observe(self.registry.name, request.method, status, time.monotonic() - began)
+        return replace(response, close=partial(_end, response, passage))
 
     def close(self) -> None:
         """Closes every connection."""
         self._own.close()
         if self._other is not self._own:
             self._other.close()
+
+
+def _end(response: Response, passage: Passage) -> None:
+    try:
+        response.close()
+    finally:
+        passage.end()
 
 
 def pieces(response: Response, topic: Topic) -> Iterator[bytes]:

@@ -89,9 +89,11 @@ class Session:
         """The whole answer, whatever its status. Raises our errors where there is none or it is too large."""
         response, url = self._open(call)
         try:
-            return Answer(response.status, response.headers, _body(call, response), url)
+            answer = Answer(response.status, response.headers, _body(call, response), url)
         finally:
             response.close()
+        self._exchange.gate.carry(len(answer.body))
+        return answer
 
     def succeed(self, call: Call) -> Answer:
         """The whole answer, its status 2xx. Raises what any other status stands for."""
@@ -108,6 +110,12 @@ class Session:
             yield response
         finally:
             response.close()
+
+    def carried(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same chunks of a blob, each as soon as the registry's link may carry it."""
+        for chunk in chunks:
+            self._exchange.gate.carry(len(chunk))
+            yield chunk
 
     def close(self) -> None:
         """Closes every connection."""

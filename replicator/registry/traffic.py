@@ -11,9 +11,6 @@ class Passage(Protocol):
     def answered(self, status: int, retry_after_s: float | None, quota: Quota | None) -> None:
         """The answer's headers came. Never fails."""
 
-    def carry(self, size_bytes: int) -> None:
-        """Returns when so many bytes of a body may pass, in either direction."""
-
     def end(self) -> None:
         """The request is over. May be called twice; never fails."""
 
@@ -23,6 +20,9 @@ class Gate(Protocol):
 
     def enter(self) -> Passage:
         """Returns when a request may be sent. Raises TemporaryError if it may not be sent soon."""
+
+    def carry(self, size_bytes: int) -> None:
+        """Returns when so many bytes of bodies may pass, in either direction."""
 
 
 class Open:

@@ -109,7 +109,11 @@ class World:
         }
         self.rules = RuleSet(described, tuple(rules))
         self._clients = {
-            name: RegistryClient(registry, transport=self.registries[name].transport())
+            name: RegistryClient(
+                registry,
+                transport=self.registries[name].transport(),
+                gate=ledger.budgets.of(name, registry.limits),
+            )
             for name, registry in described.items()
         }
 
