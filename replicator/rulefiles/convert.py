@@ -16,6 +16,7 @@ from replicator.rulefiles.files import (
     CredentialFile,
     DestinationFile,
     FilterFile,
+    LimitsFile,
     RegistryFile,
     RuleFile,
     TLSFile,
@@ -108,7 +109,7 @@ def registry(name: str, read: RegistryFile, entry: Entry, secrets: Secrets) -> R
         credential=_credential(read.credential, entry, secrets) if read.credential else None,
         webhook=_webhook(read.webhook, entry, secrets) if read.webhook else None,
         tls=_tls(read.tls or TLSFile(), verify=not any_certificate),
-        limits=Limits(concurrency=read.limits.concurrency if read.limits else None),
+        limits=_limits(read.limits) if read.limits else Limits(),
         insecure=any_certificate or grammar.is_clear_text(read.url),
         proxy=read.proxy,
     )
@@ -196,6 +197,15 @@ def _refuses_checks(read: TLSFile | None) -> bool:
 
 def _tls(read: TLSFile, *, verify: bool) -> TLS:
     return TLS(ca_file=read.ca_file, cert_file=read.cert_file, key_file=read.key_file, verify=verify)
+
+
+def _limits(read: LimitsFile) -> Limits:
+    rate = read.bandwidth
+    return Limits(
+        read.concurrency,
+        read.requests_per_second,
+        grammar.size_bytes(rate) if isinstance(rate, str) else rate,
+    )
 
 
 def _destination(read: str | DestinationFile) -> Destination:

@@ -20,7 +20,14 @@ from pydantic import (
 
 from replicator.oci import Repository
 from replicator.rulefiles import grammar
-from replicator.rulefiles.mapping import Duration, FileModel, Name, text_or_list, text_or_mapping
+from replicator.rulefiles.mapping import (
+    Duration,
+    FileModel,
+    Name,
+    number_or_text,
+    text_or_list,
+    text_or_mapping,
+)
 from replicator.rulefiles.retention import RetentionFile
 from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import PROMOTION, Decoration, Filter, FilterType, RegistryType, Signatures
@@ -44,6 +51,26 @@ Secrets = Annotated[
     Discriminator(text_or_list),
 ]
 
+
+BANDWIDTH_MIN_BYTES = 64 * 1024
+
+
+def _bandwidth(text: str) -> str:
+    if grammar.size_bytes(text) < BANDWIDTH_MIN_BYTES:
+        raise ValueError("must be at least 64KiB")
+    return text
+
+
+Bandwidth = Annotated[
+    Annotated[int, Field(ge=BANDWIDTH_MIN_BYTES), Tag("#number")]
+    | Annotated[
+        str,
+        AfterValidator(_bandwidth),
+        Field(json_schema_extra={"pattern": grammar.SIZE_PATTERN}),
+        Tag("#text"),
+    ],
+    Discriminator(number_or_text),
+]
 
 PATTERN_LIMIT = 4096
 
@@ -106,12 +133,17 @@ class TLSFile(FileModel):
 
 
 class LimitsFile(FileModel):
-    """What the registry bears."""
-
-    later_keys = frozenset({"requests_per_second", "bandwidth"})
+    """What the registry bears, from everything of ours together."""
 
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Jobs that may write to the registry at once."
+        default=None, description="Requests to the registry at once, and jobs that write to it."
+    )
+    requests_per_second: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        default=None, description="Requests to the registry in a second."
+    )
+    bandwidth: Bandwidth | None = Field(
+        default=None,
+        description="Bytes in a second, read and written together: 50MiB, 1.5 GiB, 800KB or a plain number.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The small grammars of rule files: names, addresses, durations. Each check raises ValueError in plain words."""
+"""The small grammars of rule files: names, addresses, durations, sizes. Each check raises ValueError in plain words."""
 
 import ipaddress
 import re
@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 URL_PATTERN = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"
 DURATION_PATTERN = "^[0-9]+(\\.[0-9]+)?(ms|s|m|h)$"
+SIZE_PATTERN = "^[0-9]+(\\.[0-9]+)? ?([KMGT]i?)?B$"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?\Z")
@@ -14,6 +15,9 @@ _PATH = re.compile(r"[A-Za-z0-9._~/%+-]*\Z")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DAY_S = 86_400.0
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGT]i?)?B\Z")
+_UNITS = {"": 1, **{unit: 1000**n for n, unit in enumerate("KMGT", 1)}}
+_UNITS |= {f"{unit}i": 1024**n for n, unit in enumerate("KMGT", 1)}
 
 
 def name(text: str) -> str:
@@ -34,6 +38,14 @@ def seconds(text: str) -> float:
     if length_s > _DAY_S:
         raise ValueError("a duration of more than 24h")
     return length_s
+
+
+def size_bytes(text: str) -> int:
+    """The bytes of a size such as `50MiB`, `1.5 GiB` or `800KB`."""
+    found = _SIZE.match(text)
+    if not found:
+        raise ValueError("a size is a number and its unit: 800KB, 50MiB or 1.5 GiB")
+    return round(float(found[1]) * _UNITS[found[2] or ""])
 
 
 def url(text: str) -> str:

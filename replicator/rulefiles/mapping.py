@@ -20,6 +20,11 @@ def text_or_mapping(value: object) -> str:
     return "#mapping" if isinstance(value, dict | BaseModel) else "#text"
 
 
+def number_or_text(value: object) -> str:
+    """The branch of a union of whole number and text that `value` belongs to."""
+    return "#number" if isinstance(value, int) and not isinstance(value, bool) else "#text"
+
+
 def _duration(text: str) -> str:
     grammar.seconds(text)
     return text

@@ -57,7 +57,10 @@ def _path(item: ErrorDetails) -> Path:
     # Pydantic's own elements are the branch of a union and the key of a dict. A key of the user's may look the same.
     last = item["loc"][-1:] if item["type"] in {"extra_forbidden", "missing"} else ()
     inner = item["loc"][: len(item["loc"]) - len(last)]
-    return (*(part for part in inner if part not in {"#text", "#list", "#mapping", "[key]"}), *last)
+    return (
+        *(part for part in inner if part not in {"#text", "#list", "#mapping", "#number", "[key]"}),
+        *last,
+    )
 
 
 def _above(path: Path) -> Iterator[Path]:

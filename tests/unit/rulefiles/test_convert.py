@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator.rules import Credential, Webhook
+from replicator.rules import Credential, Limits, Webhook
 from tests.unit.rulefiles.kit import assert_mistake, loaded, mistakes, registry, rule
 
 
@@ -99,3 +99,20 @@ registries:
 
     assert len(found) >= 5
     assert not [item for item in found if "hunter2" in item]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("50MiB", 50 * 1024**2),
+        ("1.5 GiB", 3 * 1024**3 // 2),
+        ("800KB", 800_000),
+        ("65536B", 65_536),
+        ("2TB", 2 * 10**12),
+        ("1000000", 1_000_000),
+    ],
+)
+def test_a_bandwidth_is_bytes_in_a_second(tmp_path: Path, written: str, expected: int) -> None:
+    found = loaded(tmp_path, {"r.yaml": registry(limits=f"{{bandwidth: {written}}}")})
+
+    assert found.rules.registries["eu"].limits == Limits(bandwidth=expected)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from replicator.rulefiles import RulesError, load
-from replicator.rules import RegistryType
+from replicator.rules import Limits, RegistryType
 from tests.unit.rulefiles.kit import REGISTRIES, assert_mistake, loaded, mistakes, registry, rule, write
 
 SAMPLE = """\
@@ -47,15 +47,12 @@ def test_the_sample_of_the_format_holds_nothing_unknown_but_what_comes_later(tmp
     found = mistakes(tmp_path, {"a.yaml": SAMPLE, "b.yaml": OTHERS}, SECRETS)
 
     assert found == [
-        "a.yaml:11:30: requests_per_second is not supported yet",
-        "a.yaml:11:55: bandwidth is not supported yet",
         "a.yaml:22:5: platforms is not supported yet",
     ]
 
 
 def test_the_sample_loads_without_what_comes_later(tmp_path: Path) -> None:
-    text = SAMPLE.replace(", requests_per_second: 50, bandwidth: 50MiB", "")
-    text = "\n".join(line for line in text.split("\n") if "platforms:" not in line)
+    text = "\n".join(line for line in SAMPLE.split("\n") if "platforms:" not in line)
 
     found = loaded(tmp_path, {"a.yaml": text, "b.yaml": OTHERS}, SECRETS)
 
@@ -64,7 +61,7 @@ def test_the_sample_loads_without_what_comes_later(tmp_path: Path) -> None:
     assert eu.credential is not None
     assert eu.credential.access_key == "robot$replicator"
     assert eu.credential.access_secret.get_secret_value() == "one"
-    assert eu.limits.concurrency == 8
+    assert eu.limits == Limits(concurrency=8, requests_per_second=50, bandwidth=50 * 1024 * 1024)
     assert [there.registry for there in found.rules.rules[0].destinations] == ["us", "ap"]
     assert [item.message for item in found.warnings] == [
         f"{key}: there is no file ..." for key in ("ca_file", "cert_file", "key_file")
