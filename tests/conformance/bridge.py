@@ -30,7 +30,9 @@ class Bridge:
             name: Registry(name, RegistryType.DISTRIBUTION, url, credential)
             for name, url in (("eu", eu), ("us", us))
         }
-        self.clients: dict[str, RegistryClient] = {name: connect(each) for name, each in described.items()}
+        self.clients: dict[str, RegistryClient] = {
+            name: connect(each, gate=ledger.budgets.of(name, each.limits)) for name, each in described.items()
+        }
         rules = RuleSet(described, (rule,))
         self.urls = (eu, us)
         self._ledger = ledger

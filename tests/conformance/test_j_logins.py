@@ -14,10 +14,12 @@ from pydantic import SecretStr
 
 from replicator.demo.logins import BasicLogin, TokenLogin
 from replicator.demo.server import serve
-from replicator.errors import Denied, PermanentError
+from replicator.errors import Denied, NotYet, PermanentError
+from replicator.ledger import Ledger, State
 from replicator.oci import Digest, Repository, Tag
 from replicator.registry import RegistryClient, connect
 from replicator.rules import Credential, Registry, RegistryType
+from tests.conformance.bridge import Bridge
 from tests.fakes.images import image, layer_bytes
 from tests.fakes.registry import FakeRegistry
 from tests.integration.processes import PASSWORD, USER, DockerRegistry
@@ -283,6 +285,25 @@ def test_j13_five_hundred_repositories_make_no_long_header() -> None:
     ]
     assert max(sizes) < HEADER_LIMIT_BYTES
     assert all(len(scopes_of(request)) == 1 for request in guarded.given)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_j14_a_token_server_that_asks_to_wait_is_left_alone_by_all(ledger: Ledger, status: int) -> None:
+    fake = FakeRegistry(login=TokenLogin({USER: PASSWORD}))
+    fake.fail("GET", "/token", status=status, headers={"Retry-After": "9"})
+    with (
+        serve(fake) as eu,
+        serve(FakeRegistry()) as us,
+        Bridge(ledger, eu.url, us.url, credential=CREDENTIAL) as bridge,
+    ):
+        view = bridge.run()
+        asked = len(fake.log)
+        with pytest.raises(NotYet, match="eu: asked everybody to wait"):
+            bridge.clients["eu"].head_manifest(API, V1)
+
+    assert (view.state, view.attempts) == (State.PENDING, 0)
+    assert 5 < ledger.availability.paused_for("eu") <= 9
+    assert len(fake.log) == asked
 
 
 @pytest.mark.parametrize("honoured", [0, -1])

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from email.utils import formatdate
 
@@ -17,16 +18,18 @@ import pytest
 from replicator.cli.watching import follow
 from replicator.demo.messages import Request, Response
 from replicator.demo.server import serve
-from replicator.errors import PermanentError, RateLimited
+from replicator.errors import NotYet, PermanentError, RateLimited
 from replicator.jobs import ATTEMPTS_BEFORE_PARKING, DENIED_ATTEMPTS
 from replicator.ledger import Ledger, State, Submission
-from replicator.oci import Digest
+from replicator.limits import WINDOW
+from replicator.oci import Digest, Repository, Tag
 from replicator.resync import Watch
-from replicator.rules import RegistryType, Signatures
+from replicator.rules import Limits, RegistryType, Signatures
 from tests.conformance.bridge import Bridge
 from tests.fakes.images import image, is_whole, layer_bytes, push
 from tests.fakes.registry import FakeRegistry
 from tests.integration.ledger.kit import eventually
+from tests.integration.resync.kit import swept
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import API, World, a_rule
 from tests.unit.registry import scripted
@@ -51,6 +54,55 @@ def refusal_of(**headers: str) -> RateLimited:
     with pytest.raises(RateLimited) as caught:
         client_of(script).get_manifest(scripted.API, V1)
     return caught.value
+
+
+def bound(world: World, name: str, status: int, **headers: str) -> None:
+    """The next request for a manifest is answered so."""
+    fields = {key.replace("_", "-"): value for key, value in headers.items()}
+    world[name].fail("*", "manifests", status=status, headers=fields)
+
+
+def test_k1_who_is_told_to_wait_stops_everybody_and_blocks_nobody(world: World) -> None:
+    world.push("eu", "v2", PUSHED)
+    bound(world, "us", 429, Retry_After="3")
+    view = world.run(world.job())
+    began = time.monotonic()
+
+    world.forget_requests()
+    other = world.shown(world.run(world.job("v2")))
+    with pytest.raises(NotYet, match="us: asked everybody to wait"):
+        world.tools().client("us").head_manifest(Repository(API), Tag("v1"))
+
+    now = world.ledger.view.now()
+    assert time.monotonic() - began < 1, "no worker waits"
+    assert world.asked("us") == []
+    assert all(item.due_at and 1 < item.due_at - now <= 3 for item in (view, other))
+    assert [(item.state, item.attempts) for item in (view, other)] == [(State.PENDING, 0)] * 2
+    swept(world)
+    assert time.monotonic() - began > 2.5, "a comparison waits"
+    assert world.asked("us")
+
+
+def test_k1_a_job_that_is_half_done_stops_too(world: World) -> None:
+    def refuse(request: Request) -> None:
+        if request.method == "POST":
+            world.ledger.availability.pause("us", 30)
+            time.sleep(0.15)
+
+    world["us"].before.append(refuse)
+
+    view = world.run(world.job())
+
+    assert (view.state, view.attempts) == (State.PENDING, 0)
+    assert "us: asked everybody to wait" in (view.reason or "")
+    assert [line for line in world.writes("us") if not line.startswith("POST")] == []
+
+
+def test_k1_an_outage_that_says_how_long_stops_everybody_as_well(world: World) -> None:
+    bound(world, "us", 503, Retry_After="12")
+    world.run(world.job())
+
+    assert 10 < world.ledger.availability.paused_for("us") <= 12
 
 
 def test_k2_a_date_is_as_good_as_seconds() -> None:
@@ -144,6 +196,34 @@ def test_k6_what_a_policy_of_harbor_keeps_back_waits_for_the_next_event(make_wor
     assert "3 vulnerabilities" in (view.reason or "")
     assert world.ledger.availability.is_down("eu") is None
     assert world.run(world.job(), action=None).outcome == "copied"
+
+
+def test_k7_the_last_of_a_quota_is_kept_from_low_priority_work(world: World) -> None:
+    world.push("eu", "v2", PUSHED)
+    told = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "3;w=21600"}
+    world["eu"].fail("*", "manifests", headers=told)
+    assert world.run(world.job()).outcome == "copied"
+    low = Submission(world.job("v2"), since=1.0, is_urgent=False)
+    world.ledger.submit([low])
+    world.forget_requests()
+
+    waiting = world.shown(world.work(low.job))
+
+    assert world.asked("eu") == []
+    assert waiting.due_at
+    assert 3000 < waiting.due_at - world.ledger.view.now() < 21600
+    world.tell(world.job("v2"))
+    assert world.hurried(world.job("v2")).outcome == "copied"
+
+
+@pytest.mark.parametrize("remaining", ["3", "soon", "300;w=21600", "3;w=0", "-3;w=21600"])
+def test_k7_a_quota_that_makes_no_sense_holds_nothing_up(world: World, remaining: str) -> None:
+    told = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": remaining}
+    world["eu"].fail("*", "manifests", times=FOR_EVER, headers=told)
+
+    assert world.run(world.job()).outcome == "copied"
+
+    assert world.ledger.availability.standing(["eu"]).scarce_for_s == 0
 
 
 def copy_once(redis_url: str, eu: str, us: str) -> None:
@@ -254,6 +334,22 @@ def test_k16_the_backlog_of_an_outage_is_one_job_a_tag_and_urgent_ones_go_first(
     assert world.digest("us", "v1") == pushed.digest
     assert world["us"].requests("PUT", "/manifests/v1")[-1].status == 201
     assert len(world.tags_written("us")) == 2
+
+
+def test_k17_ten_refusals_at_once_halve_the_window_once(world: World) -> None:
+    world["us"].fail("*", "manifests", times=10, status=429, delay=0.1, headers={"Retry-After": "1"})
+    client = world.tools().client("us")
+
+    def ask(number: int) -> None:
+        with suppress(RateLimited):
+            client.head_manifest(Repository(API), Tag(f"v{number}"))
+
+    with ThreadPoolExecutor(10) as pool:
+        list(pool.map(ask, range(10)))
+
+    assert world["us"].requests("HEAD")[-1].status == 429
+    assert len(world["us"].log) == 10
+    assert world.ledger.budgets.windows({"us": Limits()}) == {"us": WINDOW // 2}
 
 
 def test_k18_no_more_of_an_errors_body_is_read_than_its_beginning() -> None:
