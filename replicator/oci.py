@@ -276,6 +276,14 @@ def _texts(value: object) -> dict[str, str]:
     return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
 
 
+def layers_of(manifest: Manifest) -> tuple[Descriptor, ...]:
+    """Every layer of an image in its order, the same content more than once if annotations tell its layers apart.
+
+    cosign keeps two signatures over one payload so. An index has none.
+    """
+    return tuple(_descriptor(item) for item in json.loads(manifest.raw).get("layers") or ())
+
+
 def index_of(descriptors: list[Descriptor]) -> bytes:
     """The bytes of an OCI index over `descriptors`: what a referrers tag holds (OCI 1.1, "Referrers Tag Schema")."""
     items = [_document(item) for item in descriptors]

@@ -16,6 +16,7 @@ from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.flights import Flights
 from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.scripts import Scripts
+from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.plan import Written, place
 from replicator.rules.links import Writer
@@ -87,6 +88,7 @@ class Fleet:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self.flights = Flights(client)
+        self.waiters = Waiters(client)
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")

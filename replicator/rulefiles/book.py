@@ -98,7 +98,7 @@ class RuleBook:
         kept = recall(self._keep, self._directory) if self._keep else None
         try:
             self._seen = directory.stamp(self._directory)
-            return self._build(directory.read(self._directory), had_files=bool(kept and kept.files))
+            return self._build(directory.read(self._directory), had_files=bool(kept and kept.documents))
         except RulesError as exc:
             if kept is None:
                 raise
@@ -139,7 +139,7 @@ class RuleBook:
         log.info("rules reloaded", extra={"revision": self._loaded.rules.revision})
 
     def _build(self, snapshot: Snapshot, *, had_files: bool) -> Loaded:
-        if had_files and not snapshot.files:
+        if had_files and not snapshot.documents:
             raise RulesError([Problem(str(self._directory), 1, 1, "all rule files are gone")])
         loaded = build(snapshot, self._environ)
         if self._keep:

@@ -35,9 +35,11 @@ from replicator.rules import (
     Registry,
     Rule,
     Schedule,
+    Signatures,
     TriggerType,
     Webhook,
 )
+from replicator.signing import PublicKey
 
 _SECRET_LIMIT_BYTES = 64 * 1024
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -121,8 +123,8 @@ def inline_name(read: RegistryFile) -> str:
     return f"{host}:{port}" if port else host
 
 
-def rule(read: RuleFile) -> Rule:
-    """The rule that an entry describes."""
+def rule(read: RuleFile, keys: tuple[PublicKey, ...] = ()) -> Rule:
+    """The rule that an entry describes, with the keys that it names."""
     return Rule(
         name=read.name,
         source=read.source,
@@ -131,7 +133,9 @@ def rule(read: RuleFile) -> Rule:
         schedule=_schedule(read.trigger),
         backfill=read.backfill,
         filters=_filters(read.filters),
-        signatures=read.signatures,
+        signatures=Signatures.REQUIRE if read.keys else read.signatures,
+        keys=keys,
+        signature_wait_s=grammar.seconds(read.signature_wait),
         deletion=read.deletion,
         delete_grace_s=grammar.seconds(read.delete_grace),
         delete_cap=read.delete_cap,

@@ -1,4 +1,5 @@
-"""The rule files of a directory on disk: which there are, what they hold, whether they changed.
+"""The rule files of a directory on disk, and the public keys beside them: which there are, what they hold, whether
+they changed.
 
 Hidden files and directories do not count. A mounted Kubernetes ConfigMap keeps its data in hidden directories and
 shows it through links: those are followed, and no file is read twice however many links lead to it.
@@ -14,19 +15,30 @@ from replicator.rulefiles.document import SIZE_LIMIT_BYTES
 from replicator.rulefiles.problems import Problem, RulesError
 
 ENTRY_LIMIT = 1000
-_SUFFIXES = frozenset({".yaml", ".yml"})
+KEY_SUFFIX = ".pub"
+_SUFFIXES = frozenset({".yaml", ".yml", KEY_SUFFIX})
 
 Stamp = tuple[tuple[str, int, int, int, int], ...]
-"""What `stat` says of every rule file: name, inode, size, times of change. Equal stamps mean unchanged files."""
+"""What `stat` says of every file: name, inode, size, times of change. Equal stamps mean unchanged files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The rule files of `directory` as they were read: their bytes by name, and what could not be read."""
+    """The files of `directory` as they were read: their bytes by name, and what could not be read."""
 
     directory: Path
     files: dict[str, bytes]
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def documents(self) -> dict[str, bytes]:
+        """The rule files."""
+        return {name: raw for name, raw in self.files.items() if not name.endswith(KEY_SUFFIX)}
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """The public keys."""
+        return {name: raw for name, raw in self.files.items() if name.endswith(KEY_SUFFIX)}
 
     @property
     def revision(self) -> str:
@@ -39,7 +51,7 @@ class Snapshot:
 
 
 def read(directory: Path) -> Snapshot:
-    """Every rule file at and below `directory`; raises RulesError if there is no such directory."""
+    """Every file at and below `directory`; raises RulesError if there is no such directory."""
     files: dict[str, bytes] = {}
     problems = []
     for path in _rule_files(directory):

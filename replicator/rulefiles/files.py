@@ -260,9 +260,8 @@ class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
     later_keys = frozenset(
-        {"sweep_interval", "conflict", "keys", "platforms"} | {"platforms_rewrite", "poll", "mode"}
+        {"sweep_interval", "conflict", "platforms"} | {"platforms_rewrite", "poll", "mode"}
     )
-    later_values: ClassVar = {"signatures": frozenset({"require"})}
 
     name: RuleName = Field(description="The rule's name, unique in all files.")
     was: RuleNames = Field(
@@ -284,9 +283,20 @@ class RuleFile(FileModel):
     filters: list[FilterFile] = Field(
         default=[], description="Conditions; without any, everything is copied."
     )
+    # Before signatures and signature_wait, which are judged by it.
+    keys: Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)] = Field(
+        default=[],
+        description="The public keys of which one must have signed, as PEM or by the name of a .pub file beside"
+        " this one; with them signatures are required.",
+    )
     signatures: Annotated[Signatures, Field(strict=False)] = Field(
         default=Signatures.FOLLOW,
-        description="Whether signatures and other referrers are copied with their subject.",
+        description="Whether signatures and other referrers are copied with their subject; require copies"
+        " nothing that is not signed.",
+    )
+    signature_wait: Duration = Field(
+        default="10m",
+        description="How long a push may be without a required signature before its job is parked.",
     )
     deletion: bool = Field(
         default=False, description="Whether deletes at the source are repeated at the destinations."
@@ -301,6 +311,21 @@ class RuleFile(FileModel):
         default=True, description="Whether a tag that differs at the destination is moved."
     )
     enabled: bool = Field(default=True, description="false keeps the rule but does not follow it.")
+
+    @field_validator("signatures")
+    @classmethod
+    def _suits_keys(cls, signatures: Signatures, info: ValidationInfo) -> Signatures:
+        if info.data.get("keys") and signatures is not Signatures.REQUIRE:
+            raise ValueError(f"{signatures} contradicts keys, with which signatures are required")
+        return signatures
+
+    @field_validator("signature_wait")
+    @classmethod
+    def _is_waited_for(cls, wait: str, info: ValidationInfo) -> str:
+        known = {"keys", "signatures"} <= info.data.keys()
+        if known and not info.data["keys"] and info.data["signatures"] is not Signatures.REQUIRE:
+            raise ValueError("is for rules with signatures: require")
+        return wait
 
     @field_validator("backfill")
     @classmethod

@@ -16,6 +16,7 @@ from replicator.rulefiles.convert import Entry, Secrets
 from replicator.rulefiles.document import Document
 from replicator.rulefiles.files import RegistryFile, RuleFile
 from replicator.rulefiles.harbor import PolicyFile, RulesFile
+from replicator.rulefiles.keys import Keys
 from replicator.rulefiles.mapping import FileModel
 from replicator.rulefiles.problems import Problem
 from replicator.rulefiles.wording import problems_of
@@ -53,10 +54,10 @@ class Gathered:
         )
 
 
-def gather(documents: list[Document], environ: Mapping[str, str]) -> Gathered:
+def gather(documents: list[Document], environ: Mapping[str, str], key_files: Mapping[str, bytes]) -> Gathered:
     """Every sound registry and rule of the documents, and the mistakes of all others."""
     gathered = Gathered()
-    secrets = Secrets(environ, gathered.problems)
+    secrets, keys = Secrets(environ, gathered.problems), Keys(key_files, gathered.problems)
     for document in documents:
         gathered.problems += [*document.problems, *_mistakes(document)]
         if not document.readable:
@@ -64,7 +65,7 @@ def gather(documents: list[Document], environ: Mapping[str, str]) -> Gathered:
     for document in documents:
         _take_registries(gathered, document, secrets)
     for document in documents:
-        _take_rules(gathered, document)
+        _take_rules(gathered, document, keys)
         _take_policies(gathered, document, secrets)
     return gathered
 
@@ -95,14 +96,15 @@ def _take_registries(gathered: Gathered, document: Document, secrets: Secrets) -
             gathered.registries[name] = convert.registry(name, read, entry, secrets), entry
 
 
-def _take_rules(gathered: Gathered, document: Document) -> None:
+def _take_rules(gathered: Gathered, document: Document, keys: Keys) -> None:
     for entry, value in _entries(document, "rules"):
         read = _sound(RuleFile, value)
         if read is not None:
-            _add_rule(gathered, convert.rule(read), entry)
+            _add_rule(gathered, convert.rule(read, keys.of(read.keys, entry)), entry)
         else:
             name = f"lost:{len(gathered.rules)}"
-            rule = convert.rule(_salvaged(RuleFile, value, {"name": name, **_RULE_STAND_INS}))
+            salvaged = _salvaged(RuleFile, value, {"name": name, **_RULE_STAND_INS})
+            rule = convert.rule(salvaged, keys.of(salvaged.keys, entry))
             _add_rule(gathered, rule, entry)
             gathered.partial.add(rule.name)
 

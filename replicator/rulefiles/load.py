@@ -27,7 +27,7 @@ def load(rules_directory: Path, environ: Mapping[str, str]) -> Loaded:
 
 def build(snapshot: Snapshot, environ: Mapping[str, str]) -> Loaded:
     """What files that were read say; raises RulesError with every mistake in them."""
-    gathered = gather([parse(name, raw) for name, raw in snapshot.files.items()], environ)
+    gathered = gather([parse(name, raw) for name, raw in snapshot.documents.items()], environ, snapshot.keys)
     rules = RuleSet(
         registries={name: registry for name, (registry, _) in gathered.registries.items()},
         rules=tuple(rule for rule, _ in gathered.rules.values()),

@@ -49,6 +49,7 @@ def _verdict(rules: RuleSet, rule: Rule, registry: str, repository: Repository, 
     later = tuple(
         _clause(item) for item in rule.filters if item.type in (FilterType.LABEL, FilterType.RESOURCE)
     )
+    later += _signed(rule, tag)
     clause = _grounds(rule, tag)
     return Verdict(
         rule.name, taken=True, clause=clause, trigger=_trigger(rule), landings=landings, later=later
@@ -70,14 +71,22 @@ def _refusal(rule: Rule, registry: str, repository: Repository, tag: Tag | None)
 
 
 def _may_follow(rule: Rule, tag: Tag | None) -> bool:
-    return bool(tag and companion_subject(tag)) and rule.signatures is Signatures.FOLLOW
+    return bool(tag and companion_subject(tag)) and rule.signatures is not Signatures.IGNORE
 
 
 def _grounds(rule: Rule, tag: Tag | None) -> str:
     if not takes_tag(rule, tag):
-        return f"signatures: {Signatures.FOLLOW}, if the rule takes what it belongs to"
+        return f"signatures: {rule.signatures}, if the rule takes what it belongs to"
     clauses = [_clause(item) for item in rule.filters if item.type in (FilterType.NAME, FilterType.TAG)]
     return ", ".join(clauses) or "no filter on name or tag"
+
+
+def _signed(rule: Rule, tag: Tag | None) -> tuple[str, ...]:
+    if rule.signatures is not Signatures.REQUIRE or (tag and companion_subject(tag)):
+        return ()
+    count = len(rule.keys)
+    by = f", by {'the key' if count == 1 else f'one of the {count} keys'} of the rule" if count else ""
+    return (f"signatures: {rule.signatures}{by}",)
 
 
 def _clause(item: Filter) -> str:

@@ -8,6 +8,7 @@ from replicator.rules.filters import Filter
 from replicator.rules.registries import Registry
 from replicator.rules.retention import Retention
 from replicator.rules.schedule import Schedule
+from replicator.signing import PublicKey
 
 PROMOTION = "promote"
 """No rule has this name: what was promoted by command is kept under it."""
@@ -26,6 +27,8 @@ class Signatures(StrEnum):
 
     FOLLOW = "follow"
     IGNORE = "ignore"
+    REQUIRE = "require"
+    """They follow, and what has none is not shown at a destination."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class Rule:
     """Whether a new rule or destination begins with what the source has already."""
     filters: tuple[Filter, ...] = ()
     signatures: Signatures = Signatures.FOLLOW
+    keys: tuple[PublicKey, ...] = ()
+    """Who may sign, if signatures are required; without any, a signature need only be there."""
+    signature_wait_s: float = 600.0
+    """How long a push may be without a required signature before its job is parked."""
     deletion: bool = False
     delete_grace_s: float = 5.0
     delete_cap: int = 100

@@ -38,6 +38,7 @@ from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.reading import destination_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
+from replicator.transfer.signed import hold_back, wake_subjects
 from replicator.transfer.writing import Writer
 
 CERTAIN_S = 60.0
@@ -70,9 +71,10 @@ class Crossing:
             return Result(Outcome.SKIPPED, manifest.digest, "the tag filter leaves it out")
         if rule.signatures is Signatures.IGNORE:
             return Result(Outcome.SKIPPED, manifest.digest, "the rule ignores signatures and referrers")
+        is_brought = wake_subjects(self.route, self.writer.lease, subject)
         if tag and takes_tag(rule, tag) and tag != referrers_tag(subject):
             return self._copy(manifest, override=True)
-        return self._bring_companion(manifest, subject)
+        return self._bring_companion(manifest, subject, is_brought=is_brought)
 
     def _bring_taken(self, manifest: Manifest) -> Result:
         route = self.route
@@ -83,14 +85,21 @@ class Crossing:
             return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
         return self._copy(manifest, override=route.rule.override)
 
-    def _bring_companion(self, manifest: Manifest, subject: Digest) -> Result:
-        """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays."""
+    def _bring_companion(self, manifest: Manifest, subject: Digest, *, is_brought: bool) -> Result:
+        """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays.
+
+        `is_brought` says that other jobs bring it, as soon as they bring its subject.
+        """
         route = self.route
         # Ask the ledger before the registry: a job that announces the subject later will find this companion itself,
         # if it lists the source's tags anew.
         route.fleet.forget_companions(route.rule.source, route.repository)
         expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
         if not route.destination.head_manifest(route.target, subject):
+            if is_brought:
+                return Result(
+                    Outcome.SKIPPED, manifest.digest, f"it comes with {subject}, once that is signed"
+                )
             if expected:
                 raise NotYet(f"{route}: its subject {subject} is still on its way", retry_after=1.0)
             return Result(
@@ -128,11 +137,12 @@ class Crossing:
         is_doubted = route.claim.is_repair or (route.is_promotion and verdict is Verdict.UNCHANGED)
         doubts = Doubts.of(route) if is_doubted else None
         if verdict is Verdict.COPY:
-            provenance.announce(manifest.digest, origins(facts))
-            return self._carry(manifest, provenance, doubts=doubts, is_ours=True, is_lost=is_lost(facts))
+            return self._carry(
+                manifest, provenance, doubts=doubts, through=origins(facts), is_lost=is_lost(facts)
+            )
         if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
             # Whose tag this is does not change: somebody may have pushed there what we would have copied.
-            return self._carry(manifest, provenance, doubts=doubts, is_ours=False)
+            return self._carry(manifest, provenance, doubts=doubts)
         return _stays(verdict, facts)
 
     def _found(self) -> Digest | None:
@@ -146,17 +156,24 @@ class Crossing:
         provenance: Provenance,
         *,
         doubts: Doubts | None,
-        is_ours: bool,
+        through: tuple[str, ...] = (),
         is_lost: bool = False,
     ) -> Result:
-        """Afterwards the destination holds the manifest and all that belongs to it."""
+        """Afterwards the destination holds the manifest and all that belongs to it, unless it is not signed.
+
+        It is ours from now on if it came `through` places.
+        """
         route = self.route
         artifact = gather(route, manifest, trusts=doubts is None and not is_lost)
+        if held := hold_back(route, artifact):
+            return held
+        if through:
+            provenance.announce(manifest.digest, through)
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
         plan = steps(artifact, route.landing, self._ground(artifact, is_lost=is_lost))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
-        landed: list[Follower] = [(route.landing, manifest.digest)] if is_ours else []
+        landed: list[Follower] = [(route.landing, manifest.digest)] if through else []
         provenance.confirm([*landed, *followers], plan.manifests)
         self.writer.moved.followers += len(followers)
         self._look_again(followers)

@@ -160,8 +160,13 @@ class _Gathering:
                 and not (self.route.is_promotion and signed_by_others(self.route, tag))
             ):
                 met = self._met_again(manifest.digest)
-                found.append((tag, met or self.tree(manifest, depth=depth + 1)))
+                found.append((tag, met or self._companion(manifest, tags, depth + 1)))
         return tuple(found)
+
+    def _companion(self, manifest: Manifest, tags: frozenset[Tag], depth: int) -> Artifact:
+        # An SBOM that cosign attached may be signed as well; the listing says so.
+        companion = self.tree(manifest, depth=depth)
+        return replace(companion, companions=self.companions(manifest.digest, tags, depth=depth))
 
     def _met_again(self, digest: Digest) -> Artifact | None:
         manifest = self.seen.get(digest)

@@ -7,13 +7,14 @@ frozen wakes up, finds its time over and writes nothing more.
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from replicator.errors import TemporaryError
 from replicator.jobs import Job
 from replicator.ledger import Claim, Ledger, Promotion, Submission
+from replicator.oci import Digest
 
 _MARGIN = 0.2
 """The share of a lease that we do not use: a write must have reached the registry before somebody else may begin."""
@@ -74,6 +75,25 @@ class Lease:
                 for job in jobs
             ]
         )
+
+    def rouse(self, jobs: Sequence[Job], subject: Digest) -> bool:
+        """Have jobs look at `subject` at once, parked or not. True if no worker is at any of them right now."""
+        claim, ledger = self.claim, self._ledger
+        ledger.submit(
+            [
+                Submission(
+                    job,
+                    claim.claimed_at,
+                    "push",
+                    subject,
+                    claim.trace,
+                    is_news=False,
+                    is_urgent=claim.is_urgent,
+                )
+                for job in jobs
+            ]
+        )
+        return all(ledger.reopen_all([job.id for job in jobs]))
 
     def ask_for_promotion(self, promotion: Promotion) -> None:
         """Have content promoted once more that this job found to be in danger, unless a newer order waits."""

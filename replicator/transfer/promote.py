@@ -69,6 +69,10 @@ def resolve(order: Order, rules: RuleSet, client: Callable[[str], RegistryClient
     if (start.registry, start.repository, start.reference) == (end.registry, end.repository, landing):
         raise ConfigError(f"{order.start}: source and destination are the same")
     _check_name(end, order.end, rules)
+    if order.signatures is Signatures.REQUIRE:
+        raise ConfigError(
+            "signatures are required by rules; a promotion brings them along (follow) or not (ignore)"
+        )
     return Promotion(
         source=start.registry,
         repository=start.repository,

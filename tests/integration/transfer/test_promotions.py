@@ -221,6 +221,7 @@ def test_what_the_source_does_not_have_is_refused(world: World) -> None:
         (order(start=f"eu/{API}:-bad"), "not a tag"),
         (order(start=f"eu/{API}@sha256:12"), "not a digest"),
         (order(end=f"eu/{API}"), "source and destination are the same"),
+        (order(signatures=Signatures.REQUIRE), "signatures are required by rules"),
     ],
 )
 def test_an_order_that_makes_no_sense_is_one_clear_line(world: World, wanted: Order, said: str) -> None:

@@ -151,7 +151,10 @@ def test_durations(tmp_path: Path, text: str, length_s: float) -> None:
             {"filters": "[{type: name, value: a, decoration: §exclude}]"},
             "decoration: 'exclude' is not one of matches, excludes (did you mean 'excludes'?)",
         ),
-        ({"signatures": "§folow"}, "signatures: 'folow' is not one of follow, ignore (did you mean 'follow'?)"),
+        (
+            {"signatures": "§folow"},
+            "signatures: 'folow' is not one of follow, ignore, require (did you mean 'follow'?)",
+        ),
         ({"deletion": '§"true"'}, "deletion: must be true or false, without quotes"),
         ({"deletion": "§yes"}, "deletion: must be true or false, without quotes"),
         ({"deletion": "§1"}, "deletion: must be true or false, without quotes"),
@@ -179,7 +182,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
     [
         "sweep_interval",
         "conflict",
-        "keys",
         "platforms",
         "platforms_rewrite",
         "poll",
@@ -188,18 +190,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
 )
 def test_a_rule_key_of_a_later_version_is_refused_as_such(tmp_path: Path, key: str) -> None:
     assert_mistake(tmp_path, rule(**{f"§{key}": "[x]"}), f"{key} is not supported yet")
-
-
-@pytest.mark.parametrize(
-    ("more", "expected"),
-    [
-        ({"signatures": "§require"}, "signatures: require is not supported yet"),
-    ],
-)  # fmt: skip
-def test_a_rule_value_of_a_later_version_is_refused_as_such(
-    tmp_path: Path, more: dict[str, str], expected: str
-) -> None:
-    assert_mistake(tmp_path, rule(**more), expected)
 
 
 def test_a_misspelt_key_is_not_also_missing(tmp_path: Path) -> None:

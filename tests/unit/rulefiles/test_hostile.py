@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from replicator.rulefiles import Problem, RulesError
 from replicator.rulefiles.directory import Snapshot
 from replicator.rulefiles.load import build
-from tests.unit.rulefiles.kit import assert_mistake, mistakes, rule
+from tests.unit.rulefiles.kit import assert_mistake, mistakes, registry, rule
 
 WORDS = [
     *("registries", "rules", "replication_policy", "name", "type", "url", "credential", "webhook", "secret", "tls"),
@@ -74,8 +74,8 @@ def test_a_key_that_looks_like_pydantics_own_is_an_unknown_key(tmp_path: Path, k
 
 
 def test_a_list_where_a_later_value_may_be_is_a_mistake(tmp_path: Path) -> None:
-    assert mistakes(tmp_path, {"r.yaml": rule(signatures="[require]")}) == [
-        "r.yaml:9:17: signatures: must be one of follow, ignore"
+    assert mistakes(tmp_path, {"r.yaml": registry(credential="{type: [ecr], access_key: a}")}) == [
+        "r.yaml:5:24: credential type: must be one of basic"
     ]
 
 

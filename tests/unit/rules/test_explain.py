@@ -22,6 +22,7 @@ from replicator.rules import (
     TriggerType,
     explain,
 )
+from tests.fakes.signing import Signer
 
 NAME = Filter(FilterType.NAME, "production/**")
 TAG = Filter(FilterType.TAG, "*-rc*", Decoration.EXCLUDES)
@@ -90,6 +91,28 @@ def test_what_needs_the_manifest_is_told_apart() -> None:
 
     assert verdict.taken
     assert verdict.later == ("label matches 'released, signed'", "resource matches 'image'")
+
+
+@pytest.mark.parametrize(
+    ("keys", "clause"),
+    [
+        (0, "signatures: require"),
+        (1, "signatures: require, by the key of the rule"),
+        (2, "signatures: require, by one of the 2 keys of the rule"),
+    ],
+)
+def test_that_a_signature_is_required_is_told(keys: int, clause: str) -> None:
+    trusted = tuple(Signer("ed25519").key for _ in range(keys))
+    one = replace(rule(Filter(FilterType.TAG, "v*")), signatures=Signatures.REQUIRE, keys=trusted)
+
+    image, companion = (
+        explain(RuleSet(REGISTRIES, (one,)), "eu", Repository("a/b"), tag)[0]
+        for tag in (Tag("v1"), COMPANION)
+    )
+
+    assert image.later == (clause,)
+    assert companion.later == ()
+    assert companion.clause == "signatures: require, if the rule takes what it belongs to"
 
 
 @pytest.mark.parametrize(
