@@ -34,6 +34,8 @@ def hold_back(route: Route, artifact: Artifact) -> Result | None:
     if flaws is None:
         waiters.leave(route.target, digest, job)
         return None
+    # What a comparison listed is older than whatever comes next.
+    route.fleet.forget_companions(route.rule.source, route.repository)
     patience = waiters.wait(route.target, digest, job)
     if isinstance(route.landing, Digest):
         return Result(Outcome.SKIPPED, digest, "the rule requires a signature, which it does not have")
@@ -71,11 +73,13 @@ def _is_companion(route: Route) -> bool:
 def _flaws(route: Route, artifact: Artifact) -> list[str] | None:
     """None if there is a signature that counts; else what is wrong with those that there are."""
     found: list[str] = []
+    seen: set[Digest] = set()
     for signature in _signatures(route, artifact):
         if not route.rule.keys:
             return None
-        held = seals(signature)
-        if not held:
+        # A registry may list a referrer by its API and under a tag as well.
+        held = () if signature.digest in seen else seals(signature)
+        if not held and signature.digest not in seen:
             found.append(f"{signature.digest} is of a kind that keys cannot verify")
         for seal in held:
             if len(found) == SEALS_LIMIT:
@@ -84,6 +88,7 @@ def _flaws(route: Route, artifact: Artifact) -> list[str] | None:
             if wrong is None:
                 return None
             found.append(f"of {signature.digest}, {wrong}")
+        seen.add(signature.digest)
     return found
 
 
