@@ -10,15 +10,11 @@ import ssl
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 from replicator.registry.addresses import Origin
 from replicator.registry.heads import Head
 from replicator.registry.incoming import Incoming, Lost
-
-READ_S = 30.0
-"""The longest wait for an answer's head, and for each next byte of its body."""
-WRITE_S = 30.0
-"""The longest wait until the other side takes another byte."""
 
 # Freshly made bytes of this size cost no more CPU than a buffer that is used again (measured: 0.85 and 0.86 s a GiB in
 # three threads with their hash); over TLS a record is 16 KiB at most, whatever room is made for it.
@@ -30,13 +26,28 @@ _WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 Content = bytes | Iterable[bytes] | None
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """The longest waits: for a turn, for a connection to one address of a host and for the TLS handshake on it, for the
+    head of an answer and for each next byte of its body, and until the other side takes another byte."""
+
+    turn_s: float = 30.0
+    connect_s: float = 5.0
+    read_s: float = 30.0
+    write_s: float = 30.0
+
+
+USUAL = Patience()
+
+
 class Channel:
     """A connection to `origin`. Serves one exchange after another, and one thread at a time."""
 
-    def __init__(self, origin: Origin, connected: socket.socket) -> None:
+    def __init__(self, origin: Origin, connected: socket.socket, *, patience: Patience) -> None:
         self.origin = origin
         self.idle_since = 0.0
         self._socket = connected
+        self._patience = patience
         self._is_tls = isinstance(connected, ssl.SSLSocket)
         self._socket.setblocking(False)
         self._descriptor = connected.fileno()
@@ -85,10 +96,10 @@ class Channel:
         self._socket.close()
 
     def _head(self, method: str) -> Head:
-        self._deadline = time.monotonic() + READ_S
+        self._deadline = time.monotonic() + self._patience.read_s
         if not self._is_tls:
             # It can't be there yet: this saves the attempt.
-            self._wait(select.POLLIN, READ_S)
+            self._wait(select.POLLIN, self._patience.read_s)
         try:
             return self._incoming.head(method)
         finally:
@@ -99,7 +110,9 @@ class Channel:
             try:
                 return self._socket.recv(at_most)
             except _WOULD_BLOCK as exc:
-                left_s = READ_S if self._deadline is None else self._deadline - time.monotonic()
+                left_s = (
+                    self._patience.read_s if self._deadline is None else self._deadline - time.monotonic()
+                )
                 self._wait(
                     select.POLLOUT if isinstance(exc, ssl.SSLWantWriteError) else select.POLLIN, left_s
                 )
@@ -140,11 +153,11 @@ class Channel:
             try:
                 rest = rest[self._socket.send(rest) :]
             except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, WRITE_S)
+                self._wait(select.POLLIN, self._patience.write_s)
                 self._listen(method)
             except _WOULD_BLOCK:
                 wanted = select.POLLOUT if self._early else select.POLLOUT | select.POLLIN
-                if self._wait(wanted, WRITE_S) & select.POLLIN:
+                if self._wait(wanted, self._patience.write_s) & select.POLLIN:
                     self._listen(method)
 
     @property

@@ -13,12 +13,11 @@ import httpx
 
 from replicator.errors import ConfigError
 from replicator.registry.addresses import URL, Origin, is_reachable, url_of
-from replicator.registry.channel import Channel
+from replicator.registry.channel import USUAL, Channel, Patience
 from replicator.registry.heads import Malformed, request_head
 from replicator.rules.registries import TLS, Registry
 
-CONNECT_S = 5.0
-"""The longest wait for a connection to one address of a host, and for the TLS handshake on it."""
+_NOTHING: Mapping[str, str] = {}
 
 
 class Unreachable(OSError):
@@ -36,9 +35,10 @@ class Proxy:
 class Dialer:
     """Makes connections, directly or through a proxy. Other people's hosts get to see no certificate of ours."""
 
-    def __init__(self, context: ssl.SSLContext, proxy: Proxy | None) -> None:
+    def __init__(self, context: ssl.SSLContext, proxy: Proxy | None, *, patience: Patience = USUAL) -> None:
         self._context = context
         self._proxy = proxy
+        self.patience = patience
 
     def dial(self, origin: Origin) -> Channel:
         """A new connection that requests for `origin` can be sent on. Raises Unreachable."""
@@ -55,34 +55,30 @@ class Dialer:
 
     def _dialled(self, origin: Origin) -> Channel:
         there = self._proxy.origin if self._proxy else origin
-        connection = socket.create_connection(there.socket_address, timeout=CONNECT_S)
+        connection = socket.create_connection(there.socket_address, timeout=self.patience.connect_s)
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if origin.scheme == "https":
                 if self._proxy:
-                    _tunnel(connection, origin, self._proxy)
-                connection.settimeout(CONNECT_S)
+                    self._tunnel(connection, origin, self._proxy)
+                connection.settimeout(self.patience.connect_s)
                 connection = self._context.wrap_socket(
                     connection, server_hostname=origin.host.rstrip("."), suppress_ragged_eofs=False
                 )
-            return Channel(origin, connection)
+            return Channel(origin, connection, patience=self.patience)
         except BaseException:
             connection.close()
             raise
 
-
-_NOTHING: Mapping[str, str] = {}
-
-
-def _tunnel(connection: socket.socket, origin: Origin, proxy: Proxy) -> None:
-    host, port = origin.socket_address
-    there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    channel = Channel(proxy.origin, connection)
-    answer = channel.ask("CONNECT", request_head("CONNECT", there, {"Host": there, **proxy.fields}), None)
-    if not 200 <= answer.status < 300:
-        raise Unreachable(f"the proxy answered {answer.status}")
-    if not channel.is_spent:
-        raise Malformed("the proxy said more than that there is a connection")
+    def _tunnel(self, connection: socket.socket, origin: Origin, proxy: Proxy) -> None:
+        host, port = origin.socket_address
+        there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        channel = Channel(proxy.origin, connection, patience=self.patience)
+        answer = channel.ask("CONNECT", request_head("CONNECT", there, {"Host": there, **proxy.fields}), None)
+        if not 200 <= answer.status < 300:
+            raise Unreachable(f"the proxy answered {answer.status}")
+        if not channel.is_spent:
+            raise Malformed("the proxy said more than that there is a connection")
 
 
 def dialer_of(registry: Registry, *, with_certificate: bool) -> Dialer:

@@ -22,7 +22,6 @@ LOST = (ConnectionError, ssl.SSLEOFError)
 _CONNECTIONS = 64
 _KEPT = 32
 _KEPT_S = 30.0
-_PATIENCE_S = 30.0
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 
 
@@ -63,8 +62,9 @@ class Transport(Protocol):
 class Connections:
     """A transport over connections that `dialer` makes: a limited number at once, the latest used again first."""
 
-    def __init__(self, dialer: Dialer) -> None:
+    def __init__(self, dialer: Dialer, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._dialer = dialer
+        self._clock = clock
         self._lock = threading.Lock()
         self._idle: list[Channel] = []  # the longest idle first
         self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -75,7 +75,7 @@ class Connections:
         """The answer, its body unread. Raises as `Transport` says."""
         head, content = self._head(request), _measured(request)
         try:
-            self._permits.get(timeout=_PATIENCE_S)
+            self._permits.get(timeout=self._dialer.patience.turn_s)
         except queue.Empty as exc:
             raise Busy from exc
         loan = _Loan(self._give_back)
@@ -114,7 +114,7 @@ class Connections:
 
     def _latest(self, origin: Origin) -> Channel | None:
         with self._lock:
-            since = time.monotonic() - _KEPT_S
+            since = self._clock() - _KEPT_S
             while self._idle and self._idle[0].idle_since < since:
                 self._idle.pop(0).close()
             for index in range(len(self._idle) - 1, -1, -1):
@@ -138,7 +138,7 @@ class Connections:
             channel.close()
             return
         with self._lock:
-            channel.idle_since = time.monotonic()
+            channel.idle_since = self._clock()
             self._idle.append(channel)
             surplus = self._idle.pop(0) if len(self._idle) > _KEPT else None
         if surplus:
