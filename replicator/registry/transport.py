@@ -1,6 +1,8 @@
 """Sends requests over connections that are kept: lean, synchronous HTTP/1.1, for several threads.
 
-Why not httpx's transport, or the standard library's: see benchmarks/README.md, `tiny_requests.py`.
+A HEAD of a manifest by `RegistryClient` costs 30 to 40 us of CPU this way, of which the socket takes 7; over httpx's
+transport, with httpx's values, it cost 170. The standard library's `http.client` takes 40 for less than that, knows no
+answer that comes before the whole body was sent, and believes what it is told (`benchmarks/tiny_requests.py`).
 """
 
 import queue

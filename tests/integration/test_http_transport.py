@@ -21,7 +21,7 @@ from replicator.registry.connections import Dialer, Unreachable
 from replicator.registry.heads import Malformed, Unsendable
 from replicator.registry.transport import Busy, Connections, Request, Response
 from replicator.rules.registries import Registry, RegistryType
-from tests.integration.peer import Peer, Play, Talk
+from tests.fakes.peer import Peer, Play, Talk
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
