@@ -162,16 +162,18 @@ class Channel:
                 raise
 
     def _send_piece(self, method: str, piece: bytes) -> None:
-        rest = memoryview(piece)
+        rest, deadline = memoryview(piece), None
         while rest and not self._is_refused:
             try:
                 rest = rest[self._socket.send(rest) :]
-            except ssl.SSLWantReadError:
-                self._wait(select.POLLIN, self._patience.write_s)
-                self._listen(method)
-            except _WOULD_BLOCK:
+                deadline = None
+            except _WOULD_BLOCK as exc:
+                # What the other side says meanwhile does not make it a peer that takes bytes.
+                deadline = deadline or time.monotonic() + self._patience.write_s
                 wanted = select.POLLOUT if self._early else select.POLLOUT | select.POLLIN
-                if self._wait(wanted, self._patience.write_s) & select.POLLIN:
+                if isinstance(exc, ssl.SSLWantReadError):
+                    wanted = select.POLLIN
+                if self._wait(wanted, deadline - time.monotonic()) & select.POLLIN:
                     self._listen(method)
 
     @property

@@ -19,7 +19,7 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: [^\r\n\x00]*)?")
 _NAME = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _BLOCK = re.compile(rf"(?:{_NAME}:[^\r\n\x00]*\r\n)*".encode("ascii"))
 # A value over several lines (RFC 9112 5.2), which nobody sends any more.
-_FOLD = re.compile(rb"[ \t]*\r\n[ \t]+")
+_FOLD = re.compile(rb"\r\n[ \t]+")
 _METHOD = re.compile(r"[A-Z]{1,16}")
 _TARGET = re.compile(r"[!-~]{1,16384}")
 _SENT_NAME = re.compile(_NAME)

@@ -58,7 +58,7 @@ class Transport(Protocol):
         """The answer, its body unread. Raises Malformed, Unsendable, Busy or an OSError, and so does its body."""
 
     def close(self) -> None:
-        """Ends every connection that is not in use."""
+        """Ends every connection, one in use as soon as it is no longer."""
 
 
 class Connections:
@@ -68,6 +68,7 @@ class Connections:
         self._dialer = dialer
         self._clock = clock
         self._lock = threading.Lock()
+        self._is_closed = False
         self._idle: list[Channel] = []  # the longest idle first
         self._permits: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(_CONNECTIONS):
@@ -92,9 +93,9 @@ class Connections:
         return Response(answer.status, answer.headers, loan.channel.body(answer), loan.end)
 
     def close(self) -> None:
-        """Ends every connection that is not in use."""
+        """Ends every connection, one in use as soon as it is no longer."""
         with self._lock:
-            idle, self._idle = self._idle, []
+            idle, self._idle, self._is_closed = self._idle, [], True
         for channel in idle:
             channel.close()
 
@@ -136,7 +137,7 @@ class Connections:
         self._permits.put(None)
         if channel is None:
             return
-        if not channel.is_reusable:
+        if self._is_closed or not channel.is_reusable:
             channel.close()
             return
         with self._lock:

@@ -20,6 +20,11 @@ class Talk:
         self._connection = connection
         self._ahead = b""
 
+    @property
+    def has_certificate(self) -> bool:
+        """True where the other side showed one of its own."""
+        return isinstance(self._connection, ssl.SSLSocket) and bool(self._connection.getpeercert())
+
     def head(self) -> bytes:
         """The head of the next request; empty where none comes."""
         while b"\r\n\r\n" not in self._ahead:
@@ -87,6 +92,19 @@ class Peer:
         """How many there were."""
         return len(self._connections)
 
+    def wait_for_silence(self) -> None:
+        """Returns when every connection so far was played to its end."""
+        for thread in [*self._threads]:
+            thread.join(10)
+            assert not thread.is_alive()
+
+    def cut(self) -> None:
+        """Ends every connection; new ones are taken."""
+        for connection in [*self._connections]:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        self.wait_for_silence()
+
     def __enter__(self) -> Self:
         self._acceptor = threading.Thread(target=self._accept, daemon=True)
         self._acceptor.start()
@@ -97,12 +115,7 @@ class Peer:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._acceptor.join()
-        for connection in self._connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
+        self.cut()
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

@@ -260,6 +260,25 @@ def test_a_request_that_cannot_be_sent_or_answered_costs_no_connection(
             get(ours, peer, "/a\r\nb")
 
 
+def test_a_connection_in_use_ends_after_its_transport(stack: ExitStack, connections: Ours) -> None:
+    ended: list[bool] = []
+
+    def play(talk: Talk) -> None:
+        talk.head()
+        talk.say(OK)
+        talk.wait_for_end()
+        ended.append(True)
+
+    peer, ours = stack.enter_context(Peer(play)), connections()
+    response = ours.send(Request("GET", url_at(peer), {}))
+    ours.close()
+
+    assert read(response) == (200, b"ok")
+
+    peer.wait_for_silence()
+    assert ended == [True]
+
+
 # Answers that are none
 
 
@@ -496,6 +515,22 @@ def test_a_peer_that_takes_nothing_is_not_waited_for(stack: ExitStack, connectio
 
     with pytest.raises(TimeoutError):
         put(ours, peer, iter(Content()))
+
+
+def test_a_peer_that_talks_but_takes_nothing_is_not_waited_for(stack: ExitStack, connections: Ours) -> None:
+    def play(talk: Talk) -> None:
+        talk.head()
+        for byte in b"HTTP/1.1 200 OK\r\nX: " + b"y" * 30:
+            talk.say(bytes([byte]))
+            time.sleep(0.1)
+
+    peer, ours = stack.enter_context(Peer(play)), connections(patience=HASTY)
+    began = time.monotonic()
+
+    with pytest.raises(TimeoutError):
+        put(ours, peer, iter(Content()))
+
+    assert time.monotonic() - began < 2
 
 
 def test_nonsense_under_a_body_is_noticed(stack: ExitStack, connections: Ours) -> None:

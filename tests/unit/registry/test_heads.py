@@ -1,3 +1,5 @@
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,7 +91,26 @@ def test_fields_are_read_without_the_space_around_them() -> None:
 
 
 def test_a_field_over_several_lines_is_one() -> None:
-    assert fields_of(b"Link: <a>; \r\n\t rel=next\r\nA: b\r\n") == [("Link", "<a>; rel=next"), ("A", "b")]
+    assert fields_of(b"Link: <a>;\r\n\t rel=next\r\nA: b\r\n") == [("Link", "<a>; rel=next"), ("A", "b")]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        b"A: b\r\n c" + b" " * 60_000 + b"\r\n",
+        b"A: b" + b"\r\n " * 20_000 + b"\r\n",
+        b"A:" * 30_000 + b"\r\n",
+        b"A" * 60_000 + b"\r\n",
+        b"A: b\r\n" * 10_000 + b"\n",
+    ],
+)
+def test_a_hostile_block_takes_no_time(block: bytes) -> None:
+    began = time.perf_counter()
+
+    with pytest.raises(Malformed):
+        fields_of(block)
+
+    assert time.perf_counter() - began < 0.2
 
 
 @pytest.mark.parametrize(
