@@ -55,9 +55,10 @@ class Channel:
         self._descriptor = connected.fileno()
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLIN)
-        piece_bytes = _TLS_PIECE_BYTES if self._is_tls else _PIECE_BYTES
-        self._incoming = Incoming(
-            self._receive_records if self._is_tls else self._receive, piece_bytes=piece_bytes
+        self._incoming = (
+            Incoming(self._receive_records, piece_bytes=_TLS_PIECE_BYTES)
+            if self._is_tls
+            else Incoming(self._receive, piece_bytes=_PIECE_BYTES)
         )
         self._deadline: float | None = None
         self._is_reusable = True
@@ -76,9 +77,8 @@ class Channel:
     @property
     def is_quiet(self) -> bool:
         """True while nothing has come in. On an idle connection that is its end, or an answer to no question."""
-        return not (
-            self._poll.poll(0) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending())
-        )
+        is_decrypted = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
+        return not is_decrypted and not self._poll.poll(0)
 
     def ask(self, method: str, head: bytes, content: Content) -> Head:
         """The head of the answer. `content` is sent after `head`, or as much of it as the other side wants.
@@ -113,13 +113,15 @@ class Channel:
         while True:
             try:
                 return self._socket.recv(at_most)
-            except _WOULD_BLOCK as exc:
-                left_s = (
-                    self._patience.read_s if self._deadline is None else self._deadline - time.monotonic()
-                )
-                self._wait(
-                    select.POLLOUT if isinstance(exc, ssl.SSLWantWriteError) else select.POLLIN, left_s
-                )
+            except ssl.SSLWantWriteError:
+                wanted = select.POLLOUT
+            except _WOULD_BLOCK:
+                wanted = select.POLLIN
+            self._wait(wanted, self._left_s)
+
+    @property
+    def _left_s(self) -> float:
+        return self._patience.read_s if self._deadline is None else self._deadline - time.monotonic()
 
     def _receive_records(self, at_most: int) -> bytes:
         # One call gives one record, and what follows costs as much for a record as for a large piece.
