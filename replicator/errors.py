@@ -7,7 +7,8 @@ ReplicatorError
 │   ├── Corrupt              bytes do not match their digest, size or declared type
 │   ├── Unsupported          the registry does not offer this operation
 │   ├── MissingContent       a destination misses blobs or children that a manifest names
-│   └── TagImmutable         the destination refuses to move a tag
+│   ├── TagImmutable         the destination refuses to move a tag
+│   └── InUse                the destination refuses to delete what something there needs
 └── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
     ├── NotYet               nothing failed: it is too early to decide, and costs no attempt
     ├── Overtaken            somebody else changed it since it was read: read it again
@@ -49,6 +50,10 @@ class MissingContent(PermanentError):
 
 class TagImmutable(PermanentError):
     """The destination refuses to move a tag that exists."""
+
+
+class InUse(PermanentError):
+    """The destination keeps what was to be deleted: something there needs it, or a rule of its own."""
 
 
 class TemporaryError(ReplicatorError):

@@ -304,10 +304,10 @@ def merged_list(listed: Manifest | None, referrers: Iterable[Descriptor]) -> Man
 
 
 def thinned_list(listed: Manifest | None, gone: Digest) -> Manifest | None:
-    """The referrers tag's index without `gone`, or None if it is not in there. Raises as `merged_list` does."""
-    if listed is None or gone not in {entry.digest for entry in _entries(listed)}:
+    """The referrers tag's index without `gone`, or None if that is not in there."""
+    if listed is None or gone not in {entry.digest for entry in listed.children}:
         return None
-    return parse_manifest(relisted(listed.raw, gone={gone}), OCI_INDEX)
+    return parse_manifest(relisted(listed.raw, gone={gone}), listed.media_type)
 
 
 def _entries(listed: Manifest | None) -> tuple[Descriptor, ...]:

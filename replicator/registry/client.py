@@ -80,7 +80,7 @@ class RegistryClient:
     def delete_manifest(self, repository: Repository, reference: Reference) -> bool:
         """Deletes a tag, or a manifest with every tag of it; False if it was already gone.
 
-        Raises Unsupported where the registry cannot delete in this way.
+        Raises Unsupported where the registry cannot delete in this way, InUse where it keeps what something needs.
         """
         if self._type is RegistryType.HARBOR and isinstance(reference, Tag):
             return harbor.delete_tag(self._session, repository, reference)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote
 
-from replicator.errors import PermanentError, TemporaryError, Unsupported
+from replicator.errors import InUse, PermanentError, TemporaryError, Unsupported
 from replicator.oci import Descriptor, Digest, Repository, Tag
 from replicator.registry import catalog, listings, manifests
 from replicator.registry.blobs import blob_size
@@ -45,12 +45,14 @@ def labels(session: Session, repository: Repository, digest: Digest) -> frozense
 
 
 def delete_tag(session: Session, repository: Repository, tag: Tag) -> bool:
-    """Deletes the tag and leaves its artifact; False if it was already gone."""
+    """Deletes the tag and leaves its artifact; False if it was already gone. InUse for an immutable tag."""
     topic = Topic("deleting", session.name, repository, tag)
     url = session.url(f"{_artifact(repository, tag)}/tags/{tag}")
     answer = session.send(Call("DELETE", url, topic, is_basic=True))
     if answer.is_success:
         return True
+    if answer.status == 412:
+        raise InUse(str(failure(answer, topic)))
     if answer.status != 404:
         raise failure(answer, topic)
     # 404 is also what something that is no Harbor says; a tag that is still there was not deleted.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from replicator.errors import (
     Corrupt,
+    InUse,
     MissingContent,
     Overtaken,
     ReplicatorError,
@@ -34,6 +35,8 @@ from replicator.registry.session import Call, Session
 _ACCEPT = {"Accept": ", ".join(MANIFEST_TYPES)}
 _NO_HEAD = frozenset({405, 501})
 _MISSING = frozenset({"MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_UNKNOWN"})
+# Harbor answers 412 for a child of an index and for an immutable tag, others 409 or 400.
+_NEEDED = frozenset({400, 409, 412})
 _IMMUTABLE = frozenset({"TAG_INVALID", "TAG_IMMUTABLE"})
 # Some registries show a write a little later than they acknowledge it.
 _LOOKS_S = (0.0, 0.2, 0.5, 1.0)
@@ -180,7 +183,7 @@ def put(
 def delete(session: Session, repository: Repository, reference: Reference) -> bool:
     """Deletes a tag, or a manifest with every tag of it; False if it was already gone.
 
-    Raises Unsupported where the registry cannot delete in this way.
+    Raises Unsupported where the registry cannot delete in this way, InUse where it keeps what something needs.
     """
     call = _call(session, "DELETE", repository, reference, doing="deleting")
     answer = session.send(replace(call, scopes=session.scopes(repository, "delete")))
@@ -190,6 +193,8 @@ def delete(session: Session, repository: Repository, reference: Reference) -> bo
         return False
     if answer.status in {400, 405, 501} and isinstance(reference, Tag):
         raise Unsupported(f"{call.topic}: the registry cannot delete a tag (it answered {answer.status})")
+    if answer.status in _NEEDED:
+        raise InUse(str(failure(answer, call.topic)))
     raise failure(answer, call.topic)
 
 

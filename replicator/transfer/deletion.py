@@ -5,7 +5,8 @@ A delete destroys only what we put there. It needs all of these, or is blocked u
     the rule says `deletion: true`, or the destination's retention ends its time
     the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
     the destination still holds the digest that we copied there, and no other source's rule, nor a person, put it there
-    nothing else at the destination depends on that digest, where it can be deleted by digest only
+    nothing else at the destination depends on that digest, where it can be deleted by digest only; a list of referrers
+    does not, and loses the entry. And the destination does not refuse it either
     the rule's hourly budget is not spent
 
 A person's approval stands for one of the last three: for the reason that the person read, as it was read. Nothing
@@ -14,12 +15,13 @@ stands for the second.
 
 from collections.abc import Iterator
 
-from replicator.errors import NotYet, PermanentError, TemporaryError, Unsupported
+from replicator.errors import InUse, NotYet, PermanentError, TemporaryError, Unsupported
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Copied, Promotion
-from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag
-from replicator.plan import Removal, decide_removal
+from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag, referrers_tag
+from replicator.plan import ListReferrers, Removal, decide_removal
 from replicator.rules import PROMOTION, RuleSet
+from replicator.transfer.listing import enter, strike
 from replicator.transfer.provenance import Provenance
 from replicator.transfer.result import Result
 from replicator.transfer.retention import had_their_time
@@ -128,7 +130,7 @@ def _waited(route: Route, mark: str) -> None:
 def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
     by_digest = _goes_by_digest(route)
     if by_digest:
-        _nothing_depends_on(route, manifest.digest)
+        _nothing_depends_on(route, manifest)
     _spend(route)
     writer.lease.check()
     writer.wrote = True
@@ -138,10 +140,24 @@ def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
             route.destination.delete_manifest(route.target, route.landing)
         except Unsupported:
             route.fleet.learn(route.destination.name, TAG_DELETE, False)
-            _nothing_depends_on(route, manifest.digest)
+            _nothing_depends_on(route, manifest)
+        except InUse as exc:
+            raise Blocked(str(exc)) from exc
         else:
             return
-    route.destination.delete_manifest(route.target, manifest.digest)
+    _destroy_digest(route, writer, manifest)
+
+
+def _destroy_digest(route: Route, writer: Writer, manifest: Manifest) -> None:
+    # Struck first: a list of referrers that names what is not there is worse than one that lacks what is.
+    subject = manifest.subject
+    is_struck = subject is not None and strike(route, writer.lease, subject, manifest.digest)
+    try:
+        route.destination.delete_manifest(route.target, manifest.digest)
+    except InUse as exc:
+        if subject and is_struck:
+            enter(route, writer.lease, ListReferrers(subject, (manifest.descriptor,)))
+        raise Blocked(str(exc)) from exc
 
 
 def _spend(route: Route) -> None:
@@ -174,8 +190,10 @@ def _goes_by_digest(route: Route) -> bool:
     return is_digest or route.fleet.capability(route.destination.name, TAG_DELETE) is False
 
 
-def _nothing_depends_on(route: Route, digest: Digest) -> None:
-    """Raise Blocked if deleting `digest` would take more than our reference with it, and nobody approved just that."""
+def _nothing_depends_on(route: Route, manifest: Manifest) -> None:
+    """Raise Blocked if deleting it would take more than our reference with it, and nobody approved just that."""
+    digest, subject = manifest.digest, manifest.subject
+    its_list = referrers_tag(subject) if subject else None  # needs it no more than a table of contents does
     tags = route.destination.tags(route.target) or []
     together = f"{digest} {ALL_ITS_TAGS}"
     if len(tags) > TAGS_LOOKED_AT:
@@ -184,7 +202,9 @@ def _nothing_depends_on(route: Route, digest: Digest) -> None:
     needing = [
         tag
         for tag in sorted(tags)
-        if tag != route.landing and _holds(route, tag, digest) and not _is_doomed(route, tag, digest)
+        if tag not in (route.landing, its_list)
+        and _holds(route, tag, digest)
+        and not _is_doomed(route, tag, digest)
     ]
     if needing:
         _unless_approved(route, f"{together}, and {_shortly(needing)}")

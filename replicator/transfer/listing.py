@@ -46,36 +46,46 @@ class Lists:
             self.bring(ListReferrers(manifest.subject, (manifest.descriptor,)))
 
     def bring(self, step: ListReferrers) -> None:
-        """Afterwards the referrers of the step are listed, beside those of others.
-
-        Raises NotYet while others are at the list, TemporaryError if they keep changing it, and PermanentError if its
-        tag holds something that is no list.
-        """
+        """Afterwards the referrers of the step are listed, by the registry or under the tag. Raises as `enter` does."""
         needed = tuple(item for item in step.referrers if item.digest not in self.kept)
         if needed:
-            _change(self.route, self.lease, step.subject, lambda listed: merged_list(listed, needed))
+            enter(self.route, self.lease, ListReferrers(step.subject, needed))
 
 
-def strike(route: Route, lease: Lease, subject: Digest, referrer: Digest) -> None:
-    """Afterwards the list of `subject`, if there is one, has all but that referrer. Raises as `Lists.bring` does."""
-    _change(route, lease, subject, lambda listed: thinned_list(listed, referrer))
+def enter(route: Route, lease: Lease, step: ListReferrers) -> None:
+    """Afterwards the list of the step's subject has the step's referrers, beside those of others.
+
+    Raises NotYet while others are at the list, TemporaryError if they keep changing it, and PermanentError if its tag
+    holds something that is no list.
+    """
+    _change(route, lease, step.subject, lambda listed: merged_list(listed, step.referrers))
+
+
+def strike(route: Route, lease: Lease, subject: Digest, referrer: Digest) -> bool:
+    """Afterwards the list of `subject`, if there is one, has all but that referrer: True if it had it.
+
+    Raises NotYet and TemporaryError as `enter` does.
+    """
+    return _change(route, lease, subject, lambda listed: thinned_list(listed, referrer))
 
 
 def _change(
     route: Route, lease: Lease, subject: Digest, changed: Callable[[Manifest | None], Manifest | None]
-) -> None:
+) -> bool:
     destination, target, tag = route.destination, route.target, referrers_tag(subject)
     with route.fleet.alone_with(route.job.destination, target, tag) as alone:
-        for is_last in (*[False] * (TRIES - 1), True):
+        for number in range(TRIES):
             edition = destination.edition(target, tag)
             index = changed(edition.manifest)
             if index is None:
-                return
+                return number > 0
             lease.check()
             alone.check()
             try:
                 # In the end without a condition: a registry may answer 412 for reasons of its own, and says so then.
-                destination.put_manifest(target, tag, index, replacing=None if is_last else edition)
+                destination.put_manifest(
+                    target, tag, index, replacing=edition if number < TRIES - 1 else None
+                )
             except Overtaken:
                 continue
     raise TemporaryError(f"{route.end}: others keep changing the referrers tag {tag}")

@@ -44,6 +44,11 @@ class Bridge:
         """Ask for the job, by an event or with no action by a resync, and try it once."""
         job = Job(self._rule, "us", Repository(repository), parse_reference(reference))
         self._ledger.submit([Submission(job, self._ledger.view.now(), action)])
+        return self.work(reference, repository=repository)
+
+    def work(self, reference: str = "v1", *, repository: str = API) -> JobView:
+        """Try a job that was asked for, if it is due."""
+        job = Job(self._rule, "us", Repository(repository), parse_reference(reference))
         bring_in_line(job.id, self._tools)
         view = self._ledger.view.job_view(job.id)
         assert view

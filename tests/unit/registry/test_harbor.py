@@ -4,7 +4,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from replicator.errors import Denied, PermanentError, TemporaryError, Unsupported
+from replicator.errors import Denied, InUse, PermanentError, TemporaryError, Unsupported
 from replicator.oci import OCI_MANIFEST, Repository
 from replicator.registry import RegistryClient
 from replicator.rules.registries import Credential, RegistryType
@@ -91,5 +91,5 @@ def test_a_tag_that_was_gone_is_told_from_an_api_that_is_not_there() -> None:
 
 
 def test_a_tag_that_must_stay_says_why() -> None:
-    with pytest.raises(PermanentError):
+    with pytest.raises(InUse):
         harbor(Script({f"DELETE {TAG}": httpx.Response(412)})).delete_manifest(API, V1)

@@ -6,6 +6,7 @@ import pytest
 from replicator.errors import (
     Corrupt,
     Denied,
+    InUse,
     MissingContent,
     PermanentError,
     RateLimited,
@@ -342,7 +343,7 @@ def test_a_tag_that_cannot_be_deleted_is_unsupported(answer: httpx.Response) -> 
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"), [(400, PermanentError), (403, Denied), (405, Unsupported), (412, PermanentError)]
+    ("status", "expected"), [(400, InUse), (403, Denied), (405, Unsupported), (409, InUse), (412, InUse)]
 )
 def test_a_digest_that_must_stay_says_why(status: int, expected: type[ReplicatorError]) -> None:
     client = client_of(Script({f"DELETE {BY_DIGEST}": httpx.Response(status)}))
