@@ -1,14 +1,16 @@
 """Reading an artifact at the source with everything that travels with it: children, companion tags, referrers.
 
-Where the fleet knows that the destination's repository holds a child manifest already, one HEAD there takes the place
-of reading the child and all of its blobs. Nothing is believed to be there without that HEAD.
+Where the fleet knows that the destination's repository holds a child manifest or a referrer already, one HEAD there
+takes the place of its blobs, and of the child's manifest if nothing follows it. Nothing is believed to be there without
+that HEAD.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from replicator.errors import Corrupt, PermanentError
 from replicator.oci import (
+    INDEX_TYPES,
     MANIFEST_TYPES,
     Descriptor,
     Digest,
@@ -41,9 +43,7 @@ def gather(route: Route, manifest: Manifest, *, trusts: bool = True) -> Artifact
     """
     gathering = _Gathering(route, trusts)
     if gathering.known_there([manifest.digest]):
-        artifact = Artifact(
-            manifest, is_there=True
-        )  # under another tag, so that this one is all there is to write
+        artifact = gathering.there(manifest, depth=0)  # under another tag: this one is all there is to write
     else:
         artifact = gathering.tree(manifest, depth=0)
     if route.rule.signatures is Signatures.IGNORE:
@@ -99,12 +99,15 @@ class _Gathering:
     seen: dict[Digest, Manifest] = field(default_factory=dict)
     size_bytes: int = 0
     asked: int = 0
+    known: set[Digest] = field(default_factory=set)
+    by_subject: dict[Digest, list[Descriptor]] = field(default_factory=dict)
     tags: frozenset[Tag] | None = None
 
     def tree(self, manifest: Manifest, *, depth: int) -> Artifact:
         self._count(manifest, depth)
         children, loose = [], []
         known = self.known_there([child.digest for child in manifest.children])
+        self.known |= known
         for descriptor in manifest.children:
             if descriptor.digest in self.seen or descriptor.digest in known:
                 continue
@@ -137,16 +140,36 @@ class _Gathering:
         route.fleet.expect_subjects(
             route.job.destination, route.target, subjects, job_id=route.claim.id, ttl_s=SUBJECT_WAIT_S
         )
-        return self._followed(artifact, self._tags_for(subjects), depth)
+        return self._followed(artifact, self._tags_for(_named_by(artifact)), depth)
 
     def _followed(self, artifact: Artifact, tags: frozenset[Tag], depth: int) -> Artifact:
         subject = artifact.manifest.digest
+        children = [self._followed(child, tags, depth) for child in artifact.children]
         return replace(
             artifact,
-            children=tuple(self._followed(child, tags, depth) for child in artifact.children),
+            children=(*children, *self._followed_there(artifact, tags, depth)),
             companions=self.companions(subject, tags, depth=depth),
             referrers=self.referrers(self._referrers_of(subject, tags), depth=depth),
         )
+
+    def _followed_there(self, artifact: Artifact, tags: frozenset[Tag], depth: int) -> Iterator[Artifact]:
+        """The children that were left out because they are there already, if something follows them or may.
+
+        They may have come by a rule that ignores signatures, or before anybody signed them.
+        """
+        for child in artifact.manifest.children:
+            if child.digest in self.seen or child.media_type not in MANIFEST_TYPES:
+                continue
+            if (artifact.is_there or child.digest in self.known) and self._may_be_followed(child, tags):
+                manifest = self._read(child.digest)
+                if manifest:
+                    there = self.there(manifest, depth=depth + 1)
+                    below = self._tags_for(_named_by(there))
+                    yield self._followed(there, below, depth + 1 if manifest.is_index else depth)
+
+    def _may_be_followed(self, child: Descriptor, tags: frozenset[Tag]) -> bool:
+        is_signed = any(tag in tags for tag in companion_tags(child.digest))
+        return is_signed or child.media_type in INDEX_TYPES or bool(self._referrers_of(child.digest, tags))
 
     def companions(
         self, subject: Digest, tags: frozenset[Tag], *, depth: int
@@ -182,26 +205,42 @@ class _Gathering:
         return head is not None and head.digest == digest
 
     def referrers(self, descriptors: Iterable[Descriptor], *, depth: int) -> tuple[Artifact, ...]:
+        """The artifacts that are listed. Where one is there already, it has to be listed at most."""
         found = []
-        for descriptor in descriptors:
-            if met := self._met_again(descriptor.digest):
+        wanted = list(descriptors)
+        known = self.known_there([item.digest for item in wanted if item.digest not in self.seen])
+        for digest in dict.fromkeys(item.digest for item in wanted):
+            if met := self._met_again(digest):
                 found.append(met)
-            elif manifest := self._read(descriptor.digest):
-                artifact = self.tree(manifest, depth=depth + 1)
+            elif manifest := self._read(digest):
+                artifact = (
+                    self.there(manifest, depth=depth + 1)
+                    if digest in known
+                    else self.tree(manifest, depth=depth + 1)
+                )
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)
 
+    def there(self, manifest: Manifest, *, depth: int) -> Artifact:
+        """A manifest that the destination is known to hold, with all that it names."""
+        self._count(manifest, depth)
+        return Artifact(manifest, is_there=True)
+
     def _referrers_of(self, subject: Digest, tags: frozenset[Tag]) -> list[Descriptor]:
-        # A registry that came by the API lately may list there only what was pushed since.
+        if subject not in self.by_subject:
+            self.by_subject[subject] = [*self._listed(subject, tags)]
+        return self.by_subject[subject]
+
+    def _listed(self, subject: Digest, tags: frozenset[Tag]) -> Iterator[Descriptor]:
+        # Both are read: a registry that came by the API lately may list there only what was pushed since.
         source, fleet = self.route.source, self.route.fleet
-        listed: list[Descriptor] | None = None
         if fleet.capability(source.name, REFERRERS_API) is not False:
             listed = source.referrers(self.route.repository, subject)
             if listed is None:
                 fleet.learn(source.name, REFERRERS_API, False)
-        if referrers_tag(subject) not in tags:
-            return listed or []
-        return [*(listed or ()), *source.tagged_referrers(self.route.repository, subject)]
+            yield from listed or ()
+        if referrers_tag(subject) in tags:
+            yield from source.tagged_referrers(self.route.repository, subject)
 
     def _tags_for(self, subjects: Iterable[Digest]) -> frozenset[Tag]:
         """The tags at the source that may hold companions and referrers of `subjects`, and perhaps others.
@@ -248,3 +287,12 @@ class _Gathering:
             raise PermanentError(
                 f"{self.route.start}: more than {MANIFEST_COUNT_LIMIT} manifests or 32 MiB of them"
             )
+
+
+def _named_by(artifact: Artifact) -> list[Digest]:
+    """The manifests of a tree, those that were left out of it because they are there included."""
+    return [
+        digest
+        for part in artifact.walk()
+        for digest in (part.manifest.digest, *(child.digest for child in part.manifest.children))
+    ]

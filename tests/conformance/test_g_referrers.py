@@ -13,6 +13,7 @@ import pytest
 from replicator.demo.features import Features
 from replicator.ledger import Ledger, State
 from replicator.oci import DOCKER_MANIFEST, OCI_INDEX, Digest, Repository, Tag, referrers_tag
+from replicator.rules import Filter, FilterType, Signatures
 from tests.conformance.bridge import Bridge
 from tests.fakes.images import (
     Image,
@@ -515,6 +516,48 @@ def test_g14_a_referrer_may_name_a_child_that_comes_after_its_subject(
 
     assert is_whole(world["us"], API, around.digest, around)
     assert found_at(world, first.digest) == {around.digest}
+
+
+@FOUR_WAYS
+@pytest.mark.parametrize("known", ["child", "index"])
+def test_g14_what_follows_a_child_comes_although_another_rule_brought_the_child_without(
+    make_world: MakeWorld, known: str, here: Features, there: Features
+) -> None:
+    plain = replace(a_rule("plain", filters=(Filter(FilterType.TAG, "plain"),)), signatures=Signatures.IGNORE)
+    world = make_world(plain, a_rule(), features={"eu": here, "us": there})
+    pushed = index([multi_arch(), image([b"other"])])
+    child = pushed.children[0].children[0] if known == "index" else pushed.children[1]
+    sbom = referrer(child)
+    world.push("eu", "v1", pushed)
+    world.push("eu", "plain", pushed.children[0] if known == "index" else child)
+    world.run(world.job("plain", rule="plain"))
+    world.push("eu", signature_tag(child), signature(child))
+    attach(world, child, sbom)
+
+    world.run(world.job())
+
+    assert is_whole(world["us"], API, signature_tag(child), signature(child))
+    assert found_at(world, child.digest) == {sbom.digest}
+    assert world.tags_written("us")[-1] == "v1"
+
+
+@FOUR_WAYS
+def test_g14_another_tag_of_what_has_referrers_writes_none_of_them_again(
+    make_world: MakeWorld, here: Features, there: Features
+) -> None:
+    world = make_world(a_rule(), features={"eu": here, "us": there})
+    pushed = multi_arch()
+    child = pushed.children[0]
+    sbom = referrer(child)
+    world.push("eu", "v1", pushed)
+    attach(world, child, sbom)
+    attach(world, sbom, referrer(sbom, b"signed", kind="signature"))
+    world.run(world.job())
+    push_manifest(world["eu"], API, "v2", pushed)
+
+    world.run(world.job("v2"))
+
+    assert world.writes("us") == ["PUT manifests/v2"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
