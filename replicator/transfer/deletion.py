@@ -71,7 +71,7 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
         case Removal.NOT_OURS if not route.claim.approves(theirs):
             return Result(Outcome.BLOCKED, found, theirs)
         case _:
-            return _delete(route, writer, clause)
+            return _delete(route, writer, found, clause)
 
 
 def _keeper(route: Route, rules: RuleSet, record: Copied) -> str:
@@ -94,11 +94,13 @@ def _had_their_time(route: Route) -> dict[Reference, str]:
     return had_their_time(route.rule, there, route.target, fleet=route.fleet, now=now)
 
 
-def _delete(route: Route, writer: Writer, clause: str) -> Result:
+def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> Result:
     _gone_for_good(route)
     manifest = route.destination.get_manifest(route.target, route.landing)
     if manifest is None:
         return Result(Outcome.UNCHANGED, None, "absent on both sides")
+    if manifest.digest != found:
+        raise TemporaryError(f"{route.end} moved while the source was asked whether it is gone")
     try:
         _destroy(route, writer, manifest)
     except Blocked as exc:

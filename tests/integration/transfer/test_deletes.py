@@ -345,3 +345,18 @@ def test_no_more_than_the_cap_goes_within_an_hour(make_world: MakeWorld) -> None
     world.ledger.approve(view.id)
     world.settle()
     assert world.digest("us", view.reference) is None
+
+
+# What changes while a delete looks round
+
+
+def test_what_is_pushed_at_the_destination_while_the_source_is_asked_stays(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    once(world["eu"], "GET", "/tags/list", lambda: world.push("us", "v1", TWO))
+
+    view = world.remove(world.job())
+
+    assert view.state is State.BLOCKED
+    assert "did not put there" in (view.reason or "")
+    assert is_whole(world["us"], API, "v1", TWO)
