@@ -13,7 +13,7 @@ Nothing here reads a registry; `transfer` collects the values and carries the st
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from replicator.errors import PermanentError
@@ -101,7 +101,34 @@ def decide(facts: Facts) -> Verdict:
 
 
 def _is_echo(facts: Facts) -> bool:
-    """Whether what the source holds came from the destination, which will send by itself what it has now."""
+    """Whether what the source holds came from the destination, which will send by itself what it has now.
+
+    Where pushes at several places crossed each other, each of two places may have its content from the other, and would
+    wait for it for ever. Then the greater digest goes on: which one it is says nothing, but both agree on it whoever
+    asks and whenever, so that it ends.
+    """
+    if not _came_back(facts):
+        return False
+    if facts.found is None or not _came_back(_turned_round(facts, facts.found)):
+        return True
+    return facts.wanted < facts.found
+
+
+def _turned_round(facts: Facts, found: Digest) -> Facts:
+    """What a job would decide upon that copies the other way."""
+    return replace(
+        facts,
+        wanted=found,
+        found=facts.wanted,
+        start=facts.end,
+        end=facts.start,
+        here=facts.there,
+        there=facts.here,
+        is_answered=True,
+    )
+
+
+def _came_back(facts: Facts) -> bool:
     here, there = facts.here, facts.there
     if here is None or facts.wanted not in (here.digest, here.intent) or facts.end not in here.origins:
         return False

@@ -310,12 +310,19 @@ def test_a_list_of_referrers_has_the_tag_of_its_subject() -> None:
     assert ListReferrers(OLD, ()).reference == referrers_tag(OLD)
 
 
+NEWEST = Digest.of(b"newest")
 EU, US, AP = "eu|team/api|v1", "us|team/api|v1", "ap|team/api|v1"
 FROM_US = Written(US, digest=NEW, intent=NEW, origins=(AP, US), at=2.0)
 FROM_EU = Written(EU, digest=OLD, intent=OLD, origins=(EU,), at=1.0)
 FROM_AP = Written(AP, digest=OLD, intent=OLD, origins=(AP,), at=1.0)
 PLAIN = Facts(wanted=NEW, found=OLD, start=EU, end=US, override=True)
 ECHO = replace(PLAIN, here=FROM_US, there=FROM_EU, is_answered=True)
+FROM_US_BY_AP = Written(AP, digest=NEW, intent=NEW, origins=(US, AP), at=2.0)
+FROM_EU_BY_AP = Written(AP, digest=OLD, intent=OLD, origins=(EU, AP), at=1.0)
+CROSSED = replace(ECHO, here=FROM_US_BY_AP, there=FROM_EU_BY_AP)
+CROSSED_BACK = Facts(
+    OLD, NEW, US, EU, override=True, here=FROM_EU_BY_AP, there=FROM_US_BY_AP, is_answered=True
+)
 CONFLICT = replace(PLAIN, there=FROM_AP, is_strangers=True)
 
 
@@ -344,6 +351,11 @@ CONFLICT = replace(PLAIN, there=FROM_AP, is_strangers=True)
         (replace(ECHO, is_answered=False), Verdict.COPY),
         (replace(ECHO, is_approved=True), Verdict.ECHO),
         (replace(ECHO, override=False), Verdict.ECHO),
+        # What came from each other, when pushes crossed: the greater digest goes on
+        (CROSSED, Verdict.COPY if NEW > OLD else Verdict.ECHO),
+        (CROSSED_BACK, Verdict.COPY if OLD > NEW else Verdict.ECHO),
+        (replace(CROSSED, found=NEWEST), Verdict.ECHO),
+        (replace(CROSSED, there=replace(FROM_EU_BY_AP, origins=(AP,))), Verdict.ECHO),
         # What a stranger wrote
         (CONFLICT, Verdict.CONFLICT),
         (replace(CONFLICT, override=False), Verdict.CONFLICT),

@@ -192,6 +192,21 @@ def test_pushes_and_rollbacks_at_one_corner_all_reach_the_others(make_world: Mak
         assert {world.digest(name) for name in ("eu", "us", "ap")} == {pushed.digest}
 
 
+def test_pushes_that_cross_each_other_in_a_mesh_end_alike_everywhere(make_world: MakeWorld) -> None:
+    world = make_world(*mesh("eu", "us", "ap"))
+    world.listen()
+    world.push("ap", "v1", OLD)
+    world.push("us", "v1", NEW)
+
+    # In this order ap gets its content from us by way of eu, and eu gets its own from ap by way of us.
+    for start, end in (("us", "eu"), ("ap", "us"), ("eu", "ap"), ("us", "eu")):
+        world.work(world.job(rule=f"{start}-to-{end}", to=end))
+    assert [world.digest(name) for name in ("ap", "eu", "us")] == [NEW.digest, OLD.digest, OLD.digest]
+    world.settle()
+
+    assert {world.digest(name) for name in ("ap", "eu", "us")} == {max(OLD.digest, NEW.digest)}
+
+
 def test_a_ring_of_three_regions_comes_to_rest(make_world: MakeWorld) -> None:
     world = make_world(a_rule("eu-us", "eu", "us"), a_rule("us-ap", "us", "ap"), a_rule("ap-eu", "ap", "eu"))
     world.listen()
