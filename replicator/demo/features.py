@@ -23,6 +23,8 @@ class Features:
     """Off: manifests come without Docker-Content-Digest."""
     content_checks: bool = True
     """Off: manifests are taken although what they name is not there."""
+    sparse_indexes: bool = False
+    """Takes an index although children of it are not there; off, it checks them like CNCF Distribution."""
     absolute_locations: bool = False
     page_limit: int = 1000
     manifest_limit_bytes: int = 4 * 1024 * 1024

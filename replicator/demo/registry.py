@@ -156,7 +156,10 @@ class Registry:
             shelf = self.storage.shelf(repository)
             if mark and mark != f'"{shelf.tags.get(reference) if isinstance(reference, Tag) else reference}"':
                 raise Refusal(412, "PRECONDITION_FAILED", "the tag holds something else by now")
-            missing = shelf.missing(manifest) if self.features.content_checks else []
+            is_checked = self.features.content_checks and not (
+                self.features.sparse_indexes and manifest.is_index
+            )
+            missing = shelf.missing(manifest) if is_checked else []
             if missing:
                 details = [{"digest": digest} for digest in missing]
                 raise Refusal(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry", details=details)

@@ -114,6 +114,28 @@ def index(
     return Image(_dump(document | _extra(subject, annotations)), media_type, {}, tuple(children))
 
 
+def attestation(described: Image, payload: bytes = b'{"predicate": {}}') -> tuple[Image, Descriptor]:
+    """What BuildKit attests of an image, and the entry of the index that both are in."""
+    made = image([payload + described.raw], platform="unknown/unknown")
+    notes = {
+        "vnd.docker.reference.digest": described.digest,
+        "vnd.docker.reference.type": "attestation-manifest",
+    }
+    return made, made.descriptor(platform=_platform("unknown/unknown"), annotations=notes)
+
+
+def index_of(*entries: tuple[Image, Descriptor], media_type: str = OCI_INDEX) -> Image:
+    """An index whose entries are spelled out."""
+    items = [descriptor for _, descriptor in entries]
+    document = {"schemaVersion": 2, "mediaType": media_type, "manifests": items}
+    return Image(_dump(document), media_type, {}, tuple(child for child, _ in entries))
+
+
+def entry(child: Image, platform: str = "") -> tuple[Image, Descriptor]:
+    """A child of an index with its entry, which says the platform if there is one."""
+    return child, child.descriptor(**({"platform": _platform(platform)} if platform else {}))
+
+
 def multi_arch(seed: str = "multi", *, media_type: str = OCI_INDEX, size_bytes: int = 1000) -> Image:
     """An index over an amd64 and an arm64 image that share one layer."""
     make = docker_image if media_type == DOCKER_LIST else image
@@ -335,8 +357,7 @@ def _config(layers: Sequence[bytes], platform: str) -> bytes:
 
 
 def _platform(platform: str) -> dict[str, str]:
-    system, _, architecture = platform.partition("/")
-    return {"os": system, "architecture": architecture}
+    return dict(zip(("os", "architecture", "variant"), platform.split("/"), strict=False))
 
 
 def _dump(document: object) -> bytes:

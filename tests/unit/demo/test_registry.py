@@ -228,6 +228,14 @@ def test_without_content_checks_anything_is_taken() -> None:
     assert put(raw, images.multi_arch(), "v1").status == 201
 
 
+def test_a_sparse_index_is_taken_by_some_and_an_image_without_its_blobs_by_none_of_these() -> None:
+    raw = client(Features(sparse_indexes=True))
+
+    assert put(raw, images.multi_arch(), "v1").status == 201
+    assert put(raw, images.image(), "v2").status == 400
+    assert put(client(), images.multi_arch(), "v1").status == 400
+
+
 def test_a_manifest_whose_type_contradicts_it_is_refused() -> None:
     answer = put(client(), images.image(), "v1", content_type=OCI_INDEX)
 
