@@ -16,6 +16,7 @@ from replicator.rules import Destination, Rule, Signatures, takes_tag
 NOT_OURS = "it was not put there by this rule, or nobody remembers"
 NOT_DELETED = "the rule does not delete"
 NOT_PRUNED = "only with --prune it would be deleted"
+LACKS_PLATFORMS = "lacks images of platforms that the rule wants"
 
 
 class Kind(StrEnum):
@@ -94,7 +95,8 @@ class Known:
     `here` is what we wrote into the source's repository (two-way rules), `there` into the destination's. `answered`
     are the tags whose change at the destination some rule carries on. `halted` gives the reasons of blocked jobs,
     `expired` the clause of a retention policy that ends a reference's time. `subjects` are manifests that the
-    destination is known to hold, beside those that its listing shows.
+    destination is known to hold, beside those that its listing shows. `rebuilt` has the index that the rule would make
+    of one that the source has, where somebody looked.
     """
 
     here: Mapping[Tag, Written] = field(default_factory=dict)
@@ -103,6 +105,13 @@ class Known:
     halted: Mapping[Tag, str] = field(default_factory=dict)
     expired: Mapping[Reference, str] = field(default_factory=dict)
     subjects: frozenset[Digest] = frozenset()
+    rebuilt: Mapping[Digest, Digest] = field(default_factory=dict)
+
+    def made_of(self, rule: Rule, tag: Tag, wanted: Digest) -> Digest | None:
+        """The index that the rule makes of `wanted` for a destination that takes no other, if that is known."""
+        past = self.there.get(tag)
+        made = past.written.rebuilt_of(wanted, rule.platforms) if past else None
+        return made or self.rebuilt.get(wanted)
 
     def with_subjects(self, digests: Iterable[Digest]) -> "Known":
         """The same, with these among the manifests that the destination is known to hold."""
@@ -129,6 +138,11 @@ class Difference:
     detail: str = ""
     is_drift: bool = False
     size_bytes: int = 0
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the destination holds the very index that the source has, and not all that is wanted of it."""
+        return self.kind is Kind.UPDATE and self.found is not None and self.found == self.wanted
 
     @property
     def job(self) -> Job:
@@ -182,8 +196,9 @@ def _is_due(rule: Rule, tag: Tag, held: Iterable[Digest | None], known: Known) -
 def _compared(twins: Twins, tag: Tag, wanted: Digest, found: Digest | None, known: Known) -> Difference:
     past = known.there.get(tag)
     rule = twins.rule
+    is_rebuilt = rule.platforms_rewrite and found == known.made_of(rule, tag, wanted)
     facts = Facts(
-        wanted=wanted,
+        wanted=found if found and is_rebuilt else wanted,
         found=found,
         start=place(rule.source, twins.repository, tag),
         end=place(twins.destination, twins.target, tag),
@@ -194,6 +209,7 @@ def _compared(twins: Twins, tag: Tag, wanted: Digest, found: Digest | None, know
         is_resync=True,
         is_answered=tag in known.answered,
         is_strangers=past is not None and past.is_strangers,
+        platforms=rule.platforms,
     )
     match decide(facts):
         case Verdict.UNCHANGED:
@@ -215,7 +231,9 @@ def _compared(twins: Twins, tag: Tag, wanted: Digest, found: Digest | None, know
 def _to_copy(twins: Twins, tag: Tag, wanted: Digest | None, found: Digest | None, known: Known) -> Difference:
     if reason := known.halted.get(tag):
         return Difference(twins, tag, Kind.BLOCKED, wanted, found, reason, is_drift=True)
-    return Difference(twins, tag, Kind.UPDATE if found else Kind.ADD, wanted, found, is_drift=True)
+    detail = LACKS_PLATFORMS if found and found == wanted else ""
+    kind = Kind.UPDATE if found else Kind.ADD
+    return Difference(twins, tag, kind, wanted, found, detail, is_drift=True)
 
 
 def _extra(twins: Twins, tag: Tag, found: Digest | None, known: Known, *, prune: bool) -> Difference:

@@ -7,6 +7,7 @@ ReplicatorError
 │   ├── Corrupt              bytes do not match their digest, size or declared type
 │   ├── Unsupported          the registry does not offer this operation
 │   ├── MissingContent       a destination misses blobs or children that a manifest names
+│   ├── SparseRefused        a destination takes no index that names what is left out
 │   ├── TagImmutable         the destination refuses to move a tag
 │   └── InUse                the destination refuses to delete what something there needs
 └── TemporaryError           a later try may succeed; `retry_after` seconds if the other side said so
@@ -45,7 +46,15 @@ class Unsupported(PermanentError):
 
 
 class MissingContent(PermanentError):
-    """A destination refused a manifest because content that it names is not there."""
+    """A destination refused a manifest because content that it names is not there: `missing`, as far as it said."""
+
+    def __init__(self, message: str, *, missing: frozenset[str] = frozenset()) -> None:
+        super().__init__(message)
+        self.missing = missing
+
+
+class SparseRefused(PermanentError):
+    """A destination refused an index because of the children that a rule's platforms leave out."""
 
 
 class TagImmutable(PermanentError):

@@ -87,6 +87,6 @@ def _jobs_of_copies(event: Event, rules: RuleSet, ledger: Ledger) -> Iterator[Jo
         except ValueError:
             continue
         for copied in ledger.fleet.copies(there.registry, target).values():
-            is_meant = event.digest in (None, copied.digest, copied.intent)
+            is_meant = event.digest is None or copied.holds(event.digest)
             if is_meant and copied.rule in rule.names and copied.repository == event.repository:
                 yield Job(rule.name, there.registry, event.repository, copied.reference)

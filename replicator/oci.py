@@ -135,6 +135,18 @@ def referrers_tag(subject: Digest) -> Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class Platform:
+    """What an image runs on, as an index or an image's config says it. The variant is empty where none is said."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+
+@dataclass(frozen=True, slots=True)
 class Descriptor:
     """A pointer to content: media type, digest and size in bytes, as an OCI manifest writes it."""
 
@@ -144,6 +156,7 @@ class Descriptor:
     urls: tuple[str, ...] = ()
     artifact_type: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict, compare=False)
+    platform: Platform | None = field(default=None, compare=False)
 
     @property
     def is_foreign(self) -> bool:
@@ -265,7 +278,18 @@ def _descriptor(item: dict[str, Any]) -> Descriptor:
         urls=tuple(str(url) for url in item.get("urls") or ()),
         artifact_type=_text(item.get("artifactType")),
         annotations=_texts(item.get("annotations")),
+        platform=platform_of(item.get("platform")),
     )
+
+
+def platform_of(item: object) -> Platform | None:
+    """The platform that JSON such as `{"os": "linux", "architecture": "arm64"}` names, None if it names none."""
+    if not isinstance(item, dict):
+        return None
+    system, architecture = _text(item.get("os")), _text(item.get("architecture"))
+    if not system or not architecture:
+        return None
+    return Platform(system, architecture, _text(item.get("variant")) or "")
 
 
 def _text(value: object) -> str | None:

@@ -5,6 +5,7 @@
     blobs  →  child manifests  →  the subject by digest, then its signatures and referrers  →  the tag
 
 Only the last step shows anything to somebody who pulls, so a plan may be interrupted after any step and planned again.
+Where a rule's platforms leave out some of an index, its children are those that the rule keeps.
 
 What follows comes after the whole tree that it follows, the children's followers included. A signature may be an index
 that names a manifest of that tree, or be a manifest of it; and whoever gathers an artifact reads each manifest once, so
@@ -30,6 +31,7 @@ from replicator.oci import (
     referrers_tag,
     relisted,
 )
+from replicator.platforms import Platforms, covers
 
 
 class Verdict(Enum):
@@ -50,7 +52,8 @@ class Written:
     """What the fleet remembers to have written under one reference.
 
     `start` is the place that the content was read from, `origins` are the places that it came through, that one
-    included. `digest` is what was verified, `intent` what was set out for last; `at` is when this last changed.
+    included. `digest` is what was verified, `intent` what was set out for last; `at` is when this last changed. Of an
+    index only the images for `platforms` may be there; `made_from` is the source's digest if the index was rebuilt.
     """
 
     start: str
@@ -58,6 +61,13 @@ class Written:
     intent: Digest | None
     origins: tuple[str, ...]
     at: float
+    platforms: Platforms = ()
+    made_from: Digest | None = None
+
+    def rebuilt_of(self, source: Digest | None, platforms: Platforms) -> Digest | None:
+        """The index that was rebuilt of `source` for these platforms, if that is what was verified last."""
+        is_settled = self.digest == self.intent and set(self.platforms) == set(platforms)
+        return self.digest if is_settled and source is not None and source == self.made_from else None
 
 
 def place(registry: str, repository: Repository, reference: Reference) -> str:
@@ -72,6 +82,7 @@ class Facts:
     `here` is what we wrote at the source, and `there` at the destination. `is_resync` says that no event told of a
     change, `is_answered` that a rule copies the destination's reference on, so that a change of it is heard of, and
     `is_strangers` that the rule which wrote `there` still wants it, and has nothing to do with this one's source.
+    `platforms` are those that the rule wants of an index.
     """
 
     wanted: Digest
@@ -85,12 +96,13 @@ class Facts:
     is_resync: bool = False
     is_answered: bool = False
     is_strangers: bool = False
+    platforms: Platforms = ()
 
 
 def decide(facts: Facts) -> Verdict:
     """The verdict on a reference that exists at the source."""
     if facts.found == facts.wanted:
-        return Verdict.UNCHANGED
+        return Verdict.COPY if lacks_platforms(facts) else Verdict.UNCHANGED
     if _is_echo(facts):
         return Verdict.ECHO
     if facts.found is None or facts.is_approved:
@@ -98,6 +110,17 @@ def decide(facts: Facts) -> Verdict:
     if facts.there and facts.there.start != facts.start and facts.is_strangers:
         return Verdict.CONFLICT
     return Verdict.COPY if facts.override else Verdict.KEEP
+
+
+def lacks_platforms(facts: Facts) -> bool:
+    """Whether the destination holds the very index that is wanted, from us, but not all of its images that are."""
+    there = facts.there
+    return (
+        there is not None
+        and there.digest == facts.found
+        and there.made_from is None
+        and not covers(there.platforms, facts.platforms)
+    )
 
 
 def _is_echo(facts: Facts) -> bool:
@@ -159,7 +182,7 @@ def was_cut_short(facts: Facts) -> bool:
 def is_lost(facts: Facts) -> bool:
     """Whether the destination lacks what we put there: then nothing that is believed to be there is worth a request."""
     there = facts.there
-    return there is not None and facts.found is None and facts.wanted == there.digest
+    return there is not None and facts.found is None and facts.wanted in (there.digest, there.made_from)
 
 
 class Removal(Enum):
@@ -195,7 +218,7 @@ class Artifact:
     `children` are the manifests of an index, `companions` the artifacts that cosign keeps under tags of their own,
     `referrers` those that name this one as their subject. `loose` are entries of an index that are blobs (BuildKit
     caches). A child that the destination is known to hold is left out of `children`; `is_there` says the same of the
-    manifest itself, with all that it points to.
+    manifest itself, with all that it points to. `left_out` is what it names, at any depth, and nobody wants there.
     """
 
     manifest: Manifest
@@ -204,6 +227,7 @@ class Artifact:
     referrers: tuple["Artifact", ...] = ()
     loose: tuple[Descriptor, ...] = ()
     is_there: bool = False
+    left_out: frozenset[Digest] = frozenset()
 
     def followers(self) -> Iterator[Follower]:
         """The references under which its signatures and referrers are kept, and what they hold."""
@@ -237,10 +261,11 @@ class CopyBlob:
 
 @dataclass(frozen=True, slots=True)
 class PutManifest:
-    """Write a manifest's exact bytes under a digest or a tag."""
+    """Write a manifest's exact bytes under a digest or a tag. `left_out` is what it names and is not to be there."""
 
     manifest: Manifest
     reference: Reference
+    left_out: frozenset[Digest] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +293,12 @@ class Plan:
 
     @property
     def manifests(self) -> tuple[Digest, ...]:
-        """The digests of the manifests that are written."""
-        return tuple(step.manifest.digest for step in self.writes if isinstance(step, PutManifest))
+        """The digests of the manifests that are there when all is written, with everything that they name."""
+        return tuple(
+            step.manifest.digest
+            for step in self.writes
+            if isinstance(step, PutManifest) and not step.left_out
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,7 +333,7 @@ def steps(artifact: Artifact, reference: Reference, ground: Ground) -> Plan:
         writes = [*_writes(artifact, ground), ListReferrers(subject, (artifact.manifest.descriptor,))]
     else:
         writes = _before(artifact, ground)
-    writes.append(PutManifest(artifact.manifest, reference))
+    writes.append(_put(artifact, reference))
     return Plan(ground.copies(blobs_of([artifact])), _unique(writes))
 
 
@@ -364,7 +393,7 @@ def _tree(artifact: Artifact) -> Iterator[Write]:
     for child in artifact.children:
         yield from _tree(child)
     if not artifact.is_there:
-        yield PutManifest(artifact.manifest, artifact.manifest.digest)
+        yield _put(artifact, artifact.manifest.digest)
 
 
 def _following(artifact: Artifact, ground: Ground) -> Iterator[Write]:
@@ -372,7 +401,7 @@ def _following(artifact: Artifact, ground: Ground) -> Iterator[Write]:
         yield from _following(child, ground)
     for tag, companion in artifact.companions:
         yield from _before(companion, ground)
-        yield PutManifest(companion.manifest, tag)
+        yield _put(companion, tag)
     for referrer in artifact.referrers:
         yield from _writes(referrer, ground)
     if artifact.referrers and not ground.lists_referrers:
@@ -386,8 +415,12 @@ def _listing(subject: Digest, referrers: tuple[Artifact, ...]) -> ListReferrers:
 def _before(artifact: Artifact, ground: Ground) -> list[Write]:
     # Where nothing follows the subject, the tag's own PUT brings its bytes: one request less.
     writes = [*_writes(artifact, ground)]
-    top = PutManifest(artifact.manifest, artifact.manifest.digest)
+    top = _put(artifact, artifact.manifest.digest)
     return writes[:-1] if writes and writes[-1] == top else writes
+
+
+def _put(artifact: Artifact, reference: Reference) -> PutManifest:
+    return PutManifest(artifact.manifest, reference, artifact.left_out)
 
 
 def _unique(writes: Iterable[Write]) -> tuple[Write, ...]:

@@ -147,7 +147,8 @@ def _print_change(change: Change, *, names_extras: bool) -> None:
     source = f"{change.source}/{named(change.repository, change.reference)}"
     destination = f"{change.destination}/{named(change.target, change.reference)}"
     moved = f" ({size(change.bytes)})" if change.kind in (Kind.ADD, Kind.UPDATE) else ""
-    digests = f" {change.found} -> {change.wanted}" if change.kind is Kind.UPDATE else ""
+    is_moved = change.kind is Kind.UPDATE and change.found != change.wanted
+    digests = f" {change.found} -> {change.wanted}" if is_moved else ""
     why = f" {change.kind}: {change.detail}" if change.detail else ""
     where = destination if change.wanted is None else f"{source} -> {destination}"
     typer.echo(f"{sign} {where}{digests}{moved}{why}  [{change.rule}]")

@@ -19,6 +19,7 @@ from replicator.ledger.scripts import Scripts
 from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.plan import Written, place
+from replicator.platforms import Platforms, parse_platform
 from replicator.rules.links import Writer
 
 _LOCATION_TTL_S = 7 * 24 * 3600
@@ -34,7 +35,8 @@ class Copied:
 
     `digest` is what we last verified there, `intent` what we last set out to put there; they differ while a write is
     under way, or when it was cut short. `repository` and `reference` are the source's, `origins` the registries that
-    the content came through on its way, `at` the Redis time of the last change of this record.
+    the content came through on its way, `at` the Redis time of the last change of this record. Of an index only the
+    images for `platforms` may be there; `made_from` is the source's digest where `intent` is an index rebuilt of it.
     """
 
     rule: str
@@ -45,6 +47,8 @@ class Copied:
     intent: Digest | None = None
     origins: tuple[str, ...] = ()
     at: float = 0.0
+    platforms: Platforms = ()
+    made_from: Digest | None = None
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -59,13 +63,19 @@ class Copied:
             intent=Digest(found["intent"]) if found.get("intent") else None,
             origins=tuple(found["origins"].split()),
             at=float(found["at"]),
+            platforms=tuple(map(parse_platform, found.get("platforms", "").split())),
+            made_from=Digest(found["made_from"]) if found.get("made_from") else None,
         )
 
     @property
     def written(self) -> Written:
         """What of it decides whether a copy is to be made."""
         start = place(self.source, self.repository, self.reference)
-        return Written(start, self.digest, self.intent, self.origins, self.at)
+        return Written(start, self.digest, self.intent, self.origins, self.at, self.platforms, self.made_from)
+
+    def holds(self, digest: Digest) -> bool:
+        """Whether it is of that content: what is there from us, or is to be, or what that was made from."""
+        return digest in (self.digest, self.intent, self.made_from)
 
     @property
     def writer(self) -> Writer:
@@ -118,6 +128,7 @@ class Fleet:
     def intend(self, destination: str, repository: Repository, reference: Reference, record: Copied) -> None:
         """Notes what we are about to put there: all of `record` but its `digest`, which stays as it is.
 
+        Its `platforms` are those of the intent, and count when that is confirmed.
         It must come before the write: the write's own event may arrive before the write's answer.
         """
         fields = {
@@ -127,6 +138,8 @@ class Fleet:
             "reference": record.reference,
             "intent": record.intent or "",
             "origins": " ".join(record.origins),
+            "intended_platforms": " ".join(map(str, record.platforms)),
+            "made_from": record.made_from or "",
         }
         with answering():
             self._note_copy(_copies(destination, repository), reference, json.dumps(fields))

@@ -22,7 +22,7 @@ from replicator.errors import (
     Unsupported,
 )
 from replicator.limits import RETRY_AFTER_DEFAULT_S
-from replicator.oci import named
+from replicator.oci import Digest, named
 from replicator.registry.addresses import URL
 from replicator.registry.heads import Headers, Malformed, Unsendable
 from replicator.registry.transport import Busy
@@ -77,6 +77,13 @@ class Answer:
     def codes(self) -> frozenset[str]:
         """The OCI error codes of the body; none for a body in another format."""
         return frozenset(str(item.get("code", "")).upper() for item in _items(self.body))
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """The digests that the errors' details name: what is missing (OCI 1.1 leaves the form of `detail` open)."""
+        details = [item.get("detail") for item in _items(self.body)]
+        named = [detail.get("digest") if isinstance(detail, dict) else detail for detail in details]
+        return frozenset(digest for text in named if (digest := _digest(text)))
 
 
 def failure(answer: Answer, topic: Topic, *, quote: bool = True) -> ReplicatorError:
@@ -141,6 +148,13 @@ def _said(answer: Answer, *, quote: bool) -> str:
     ]
     said = "; ".join(word for word in words if word)
     return f"answered {answer.status} ({said})" if said else f"answered {answer.status}"
+
+
+def _digest(text: object) -> Digest | None:
+    try:
+        return Digest(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def _items(body: bytes) -> list[dict[str, object]]:

@@ -221,7 +221,7 @@ def _digest_of(answer: Answer) -> Digest | None:
 def _refusal(answer: Answer, reference: Reference, topic: Topic) -> ReplicatorError:
     error = failure(answer, topic)
     if answer.status in {400, 404} and answer.codes & _MISSING:
-        return MissingContent(str(error))
+        return MissingContent(str(error), missing=answer.digests)
     if answer.status == 404 and "NOT_FOUND" in answer.codes:
         # Harbor's own code: it is removing these very bytes just now, and takes them again when it has.
         return TemporaryError(str(error))

@@ -7,18 +7,20 @@ of these that it has too, and for what only it has if that came from us. It is a
 
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
 from replicator.drift import Difference, Known, Listing, Twins, drift, untagged_drift
 from replicator.errors import ReplicatorError
 from replicator.oci import Digest, Reference, Repository, Tag, companion_subject
+from replicator.platforms import rebuilt
 from replicator.resync.flow import Later
 from replicator.resync.memory import memory, with_halted
 from replicator.resync.scope import Scope
 from replicator.resync.tools import Tools, Trouble, trouble
 from replicator.rules import takes_tag
+from replicator.transfer.selection import Selection
 
 TAGS_A_STEP = 32
 
@@ -120,7 +122,8 @@ class Comparison(Generic[T]):
             elif tag in listed:
                 # What was copied last is most likely what is there.
                 pasts = (side.known.there.get(tag) for side in sides)
-                likely = next((past.written.digest for past in pasts if past), None)
+                writes = (past.written for past in pasts if past)
+                likely = next((written.made_from or written.digest for written in writes), None)
                 digest = listed[tag] or self._digest(twins.rule.source, twins.repository, tag, likely)
                 if digest:  # else it went since it was listed
                     found[tag] = digest
@@ -131,7 +134,7 @@ class Comparison(Generic[T]):
         meant = [tag for tag in tags if twins.wants(tag)]
         wanted = {tag: source[tag] for tag in meant if tag in source}
         held = self._destination(side, wanted, meant)
-        known = self._with_subjects(side, wanted, held)
+        known = self._with_rebuilt(side, self._with_subjects(side, wanted, held), wanted, held)
         # What nobody read differs, too: None on one side is not the absence on the other.
         differing = [tag for tag in meant if (tag in wanted, wanted.get(tag)) != (tag in held, held.get(tag))]
         if differing:
@@ -154,7 +157,8 @@ class Comparison(Generic[T]):
         recorded = past.written.digest if past else None
         if wanted and recorded and random.random() >= self.recheck:
             return recorded
-        return self._digest(side.twins.destination, side.twins.target, tag, wanted or recorded)
+        made = past and past.written.rebuilt_of(wanted, side.twins.rule.platforms)
+        return self._digest(side.twins.destination, side.twins.target, tag, made or wanted or recorded)
 
     def _with_subjects(self, side: Side, wanted: Listing, held: Listing) -> Known:
         """Look for the subjects of companions that are missing, where the tags that were read do not show them."""
@@ -170,6 +174,27 @@ class Comparison(Generic[T]):
             and self._digest(twins.destination, twins.target, subject, subject)
         ]
         return known.with_subjects(there)
+
+    def _with_rebuilt(self, side: Side, known: Known, wanted: Listing, held: Listing) -> Known:
+        """Look what the rule would make of those indexes that differ, where no record tells."""
+        rule = side.twins.rule
+        differing = {
+            digest
+            for tag, digest in wanted.items()
+            if digest and rule.platforms_rewrite and held.get(tag) not in (None, digest)
+            if companion_subject(tag) is None and held[tag] != known.made_of(rule, tag, digest)
+        }
+        return replace(known, rebuilt={digest: self._rebuilt(side.twins, digest) for digest in differing})
+
+    def _rebuilt(self, twins: Twins, digest: Digest) -> Digest:
+        client = self.tools.client(twins.rule.source)
+        selection = Selection(client, twins.repository, twins.rule.platforms)
+
+        def made() -> Digest:
+            manifest = client.get_manifest(twins.repository, digest)
+            return rebuilt(selection.choice(manifest)).manifest.digest if manifest else digest
+
+        return self.tools.patience.read(client.name, made)
 
     def _digest(
         self, registry: str, repository: Repository, reference: Reference, likely: Digest | None

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from replicator.drift import Difference, Kind, Twins
+from replicator.drift import LACKS_PLATFORMS, Difference, Kind, Twins
 from replicator.errors import ReplicatorError
-from replicator.oci import Repository
+from replicator.oci import Digest
 from replicator.resync.flow import Later, flow
 from replicator.resync.survey import THREADS, Survey
 from replicator.resync.sweep import Request
@@ -21,6 +21,7 @@ from replicator.resync.weigh import Scales
 from replicator.rules import Signatures
 from replicator.transfer.defects import Proof
 from replicator.transfer.proof import Origin, Prover
+from replicator.transfer.selection import Selection
 
 PROVERS_KEPT = 64
 """How many repositories' proofs are remembered: enough for all that are being worked on."""
@@ -47,7 +48,8 @@ class Checked:
         if not self.difference.is_drift:
             return ()
         detail = f": {self.difference.detail}" if self.difference.detail else ""
-        return (f"{self.difference.destination_name} {_DEFECTS[self.difference.kind]}{detail}",)
+        said = LACKS_PLATFORMS if self.difference.is_part else f"{_DEFECTS[self.difference.kind]}{detail}"
+        return (f"{self.difference.destination_name} {said}",)
 
 
 @dataclass
@@ -60,9 +62,7 @@ class Verification:
     request: Request
     deep: bool = False
     sample: float = 1.0
-    _provers: OrderedDict[tuple[str, Repository, str, Repository, bool], Prover] = field(
-        default_factory=OrderedDict
-    )
+    _provers: OrderedDict[tuple[object, ...], Prover] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> Iterator[Checked | Trouble]:
@@ -94,7 +94,7 @@ class Verification:
             yield Checked(item) if isinstance(item, Difference) else item
 
     def _proved(self, difference: Difference) -> Iterator[Checked | Trouble]:
-        twins, expected = difference.twins, difference.wanted
+        twins, expected = difference.twins, self._expected(difference)
         if expected is None:
             yield Checked(difference)
             return
@@ -105,13 +105,26 @@ class Verification:
         except ReplicatorError as exc:
             yield trouble(exc, [twins])
 
+    def _expected(self, difference: Difference) -> Digest | None:
+        """What the destination should hold by now: what the source has, or the index that was rebuilt of that."""
+        twins, wanted = difference.twins, difference.wanted
+        if difference.kind is Kind.IN_SYNC:
+            return difference.found
+        if not twins.rule.platforms_rewrite:
+            return wanted
+        copied = self.tools.ledger.fleet.copied(twins.destination, twins.target, difference.reference)
+        return (copied and copied.written.rebuilt_of(wanted, twins.rule.platforms)) or wanted
+
     def _prover(self, twins: Twins) -> Prover:
         source, follows = twins.rule.source, twins.rule.signatures is not Signatures.IGNORE
-        key = (twins.destination, twins.target, source, twins.repository, follows)
-        origin = Origin(self.tools.client(source), twins.repository) if follows else None
+        platforms = twins.rule.platforms
+        key = (twins.destination, twins.target, source, twins.repository, follows, platforms)
+        client = self.tools.client(source)
+        origin = Origin(client, twins.repository) if follows else None
+        selection = Selection(client, twins.repository, platforms)
         with self._lock:
             prover = self._provers.pop(key, None) or Prover(
-                self.tools.client(twins.destination), twins.target, origin, self.deep
+                self.tools.client(twins.destination), twins.target, origin, self.deep, selection=selection
             )
             self._provers[key] = prover
             if len(self._provers) > PROVERS_KEPT:

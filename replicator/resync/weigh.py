@@ -21,10 +21,12 @@ from replicator.oci import (
     Repository,
     companion_subject,
 )
+from replicator.platforms import LEFT_OUT, Choice, Standing
 from replicator.registry import RegistryClient
 from replicator.resync.flow import Later
 from replicator.resync.tools import Tools, Trouble, trouble
 from replicator.rules import Rule, needs_labels, needs_manifest, takes_manifest
+from replicator.transfer.selection import Selection
 
 MANIFESTS_AN_IMAGE = 200
 """More children than these are not weighed: their blobs count as nothing."""
@@ -67,10 +69,12 @@ class Scales:
             manifest = self._manifest(client, twins, difference.wanted)
             if manifest is None:
                 yield difference  # it moved since; its job will see
-            elif reason := self._left_out(client, difference, manifest):
+                return
+            choice = self._choice(client, difference, manifest)
+            if reason := self._left_out(client, difference, choice):
                 yield replace(difference, kind=Kind.SKIPPED, detail=reason, is_drift=False)
             elif self.weighs:
-                yield replace(difference, size_bytes=self._weight(client, twins, manifest))
+                yield replace(difference, size_bytes=self._weight(client, twins, choice))
             else:
                 yield difference
         except ReplicatorError as exc:
@@ -81,28 +85,39 @@ class Scales:
             return None
         return self.tools.patience.read(client.name, partial(client.get_manifest, twins.repository, digest))
 
-    def _left_out(self, client: RegistryClient, difference: Difference, manifest: Manifest) -> str:
+    def _choice(self, client: RegistryClient, difference: Difference, manifest: Manifest) -> Choice:
+        if companion_subject(difference.reference) is not None:
+            return Choice.whole(manifest)
+        twins = difference.twins
+        selection = Selection(client, twins.repository, twins.rule.platforms)
+        return self.tools.patience.read(client.name, partial(selection.choice, manifest))
+
+    def _left_out(self, client: RegistryClient, difference: Difference, choice: Choice) -> str:
         """Why the rule or `since` leaves it out, or nothing. A companion goes where its subject goes."""
-        rule, repository = difference.twins.rule, difference.twins.repository
+        rule, repository, manifest = difference.twins.rule, difference.twins.repository, choice.manifest
         if companion_subject(difference.reference) is None:
             read = partial(client.labels, repository, manifest.digest)
             labels = self.tools.patience.read(client.name, read) if needs_labels(rule) else None
             if not takes_manifest(rule, manifest, labels):
                 return "a resource or label filter leaves it out"
+        if choice.standing is Standing.OTHER:
+            return LEFT_OUT
         if self.since is not None:
-            made = self._made_at(client, repository, manifest)
+            made = self._made_at(client, repository, choice)
             if made is not None and made < self.since:
                 return f"made {datetime.fromtimestamp(made, UTC):%Y-%m-%d %H:%M:%S} UTC, before what was asked for"
         return ""
 
-    def _made_at(self, client: RegistryClient, repository: Repository, manifest: Manifest) -> float | None:
+    def _made_at(self, client: RegistryClient, repository: Repository, choice: Choice) -> float | None:
         """When the image says that it was made; an index says what its first platform says."""
+        manifest = choice.manifest
         if said := _time(manifest.annotations.get(_CREATED)):
             return said
-        if manifest.children:
-            read = partial(client.get_manifest, repository, manifest.children[0].digest)
+        if choice.kept:
+            read = partial(client.get_manifest, repository, choice.kept[0].digest)
             child = self.tools.patience.read(client.name, read)
-            return self._made_at(client, repository, child) if child and not child.children else None
+            is_image = child is not None and not child.is_index
+            return self._made_at(client, repository, Choice.whole(child)) if child and is_image else None
         config = next(
             (blob for blob in manifest.blobs if blob.media_type in {OCI_CONFIG, DOCKER_CONFIG}), None
         )
@@ -110,11 +125,9 @@ class Scales:
             return None
         return _created(self.tools.patience.read(client.name, partial(_content, client, repository, config)))
 
-    def _weight(self, client: RegistryClient, twins: Twins, manifest: Manifest) -> int:
+    def _weight(self, client: RegistryClient, twins: Twins, choice: Choice) -> int:
         blobs = {
-            blob.digest: blob
-            for blob in self._blobs(client, twins.repository, manifest)
-            if not blob.is_foreign
+            blob.digest: blob for blob in self._blobs(client, twins.repository, choice) if not blob.is_foreign
         }
         there = self._there(twins, blobs.values())
         with self._lock:
@@ -127,11 +140,9 @@ class Scales:
             counted.update(_short(blob.digest) for blob in new)
         return sum(blob.size_bytes for blob in new)
 
-    def _blobs(
-        self, client: RegistryClient, repository: Repository, manifest: Manifest
-    ) -> Iterator[Descriptor]:
-        yield from manifest.blobs
-        for child in manifest.children[:MANIFESTS_AN_IMAGE]:
+    def _blobs(self, client: RegistryClient, repository: Repository, choice: Choice) -> Iterator[Descriptor]:
+        yield from choice.manifest.blobs
+        for child in choice.kept[:MANIFESTS_AN_IMAGE]:
             read = partial(client.get_manifest, repository, child.digest)
             found = self.tools.patience.read(client.name, read)
             # An entry that is no manifest is a blob, as BuildKit's caches are; nobody nests indexes deeper.

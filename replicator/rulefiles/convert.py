@@ -10,6 +10,7 @@ from pathlib import Path as FilePath
 
 from pydantic import SecretStr
 
+from replicator.platforms import parse_platform
 from replicator.rulefiles import grammar
 from replicator.rulefiles.document import Document, Path
 from replicator.rulefiles.files import (
@@ -133,6 +134,8 @@ def rule(read: RuleFile, keys: tuple[PublicKey, ...] = ()) -> Rule:
         schedule=_schedule(read.trigger),
         backfill=read.backfill,
         filters=_filters(read.filters),
+        platforms=tuple(parse_platform(text) for text in read.platforms or ()),
+        platforms_rewrite=read.platforms_rewrite,
         signatures=Signatures.REQUIRE if read.keys else read.signatures,
         keys=keys,
         signature_wait_s=grammar.seconds(read.signature_wait),

@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from replicator.oci import Repository
+from replicator.platforms import parse_platform
 from replicator.rulefiles import grammar
 from replicator.rulefiles.mapping import (
     Duration,
@@ -256,12 +257,24 @@ RuleNames = Annotated[
 ]
 
 
+def _platform(text: str) -> str:
+    parse_platform(text)
+    return text
+
+
+def _distinct(platforms: list[str]) -> list[str]:
+    if len({parse_platform(text) for text in platforms}) < len(platforms):
+        raise ValueError("the same platform twice")
+    return platforms
+
+
+PlatformText = Annotated[str, AfterValidator(_platform)]
+
+
 class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
-    later_keys = frozenset(
-        {"sweep_interval", "conflict", "platforms"} | {"platforms_rewrite", "poll", "mode"}
-    )
+    later_keys = frozenset({"sweep_interval", "conflict", "poll", "mode"})
 
     name: RuleName = Field(description="The rule's name, unique in all files.")
     was: RuleNames = Field(
@@ -298,6 +311,15 @@ class RuleFile(FileModel):
         default="10m",
         description="How long a push may be without a required signature before its job is parked.",
     )
+    platforms: Annotated[list[PlatformText], Field(min_length=1), AfterValidator(_distinct)] | None = Field(
+        default=None,
+        description="Which images of an index are copied, such as linux/amd64 and linux/arm64; without it, all.",
+    )
+    platforms_rewrite: bool = Field(
+        default=False,
+        description="Whether an index is rebuilt of these images, under another digest, where a destination takes none"
+        " that names what is not there.",
+    )
     deletion: bool = Field(
         default=False, description="Whether deletes at the source are repeated at the destinations."
     )
@@ -326,6 +348,15 @@ class RuleFile(FileModel):
         if known and not info.data["keys"] and info.data["signatures"] is not Signatures.REQUIRE:
             raise ValueError("is for rules with signatures: require")
         return wait
+
+    @field_validator("platforms_rewrite")
+    @classmethod
+    def _has_platforms(cls, rewrite: bool, info: ValidationInfo) -> bool:
+        if rewrite and info.data.get("platforms", "wrong") is None:
+            raise ValueError("is for rules with platforms")
+        if rewrite and (info.data.get("keys") or info.data.get("signatures") is Signatures.REQUIRE):
+            raise ValueError("nobody signs an index that is rebuilt, and the rule requires signatures")
+        return rewrite
 
     @field_validator("backfill")
     @classmethod

@@ -50,6 +50,9 @@ def _verdict(rules: RuleSet, rule: Rule, registry: str, repository: Repository, 
         _clause(item) for item in rule.filters if item.type in (FilterType.LABEL, FilterType.RESOURCE)
     )
     later += _signed(rule, tag)
+    if rule.platforms:
+        rebuilt = ", rebuilt where a registry takes no other index" if rule.platforms_rewrite else ""
+        later = (*later, f"platforms {', '.join(map(str, rule.platforms))}{rebuilt}")
     clause = _grounds(rule, tag)
     return Verdict(
         rule.name, taken=True, clause=clause, trigger=_trigger(rule), landings=landings, later=later

@@ -32,7 +32,9 @@ def takes_manifest(rule: Rule, manifest: Manifest, labels: frozenset[str] | None
 def needs_manifest(rule: Rule) -> bool:
     """Whether the rule cannot decide on a reference by its name alone."""
     resources = (item.value for item in _filters(rule, FilterType.RESOURCE))
-    return needs_labels(rule) or any(value != Resource.ARTIFACT for value in resources)
+    return (
+        bool(rule.platforms) or needs_labels(rule) or any(value != Resource.ARTIFACT for value in resources)
+    )
 
 
 def needs_labels(rule: Rule) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from replicator.platforms import Platforms
 from replicator.rules.filters import Filter
 from replicator.rules.registries import Registry
 from replicator.rules.retention import Retention
@@ -59,6 +60,10 @@ class Rule:
     backfill: bool = False
     """Whether a new rule or destination begins with what the source has already."""
     filters: tuple[Filter, ...] = ()
+    platforms: Platforms = ()
+    """Whose images of an index are copied; none at all means everybody's."""
+    platforms_rewrite: bool = False
+    """Whether an index is rebuilt of these where a destination takes none that names what is not there."""
     signatures: Signatures = Signatures.FOLLOW
     keys: tuple[PublicKey, ...] = ()
     """Who may sign, if signatures are required; without any, a signature need only be there."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
-from replicator.errors import NotYet, TemporaryError
+from replicator.errors import NotYet, SparseRefused, TemporaryError
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Sighting
 from replicator.oci import (
@@ -30,6 +30,7 @@ from replicator.plan import (
     steps,
     was_cut_short,
 )
+from replicator.platforms import LEFT_OUT, Choice, Standing
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.transfer.deletion import remove, retired
 from replicator.transfer.doubts import Doubts, open_eyes
@@ -38,7 +39,9 @@ from replicator.transfer.provenance import CONFLICT, Provenance
 from replicator.transfer.reading import destination_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
+from replicator.transfer.selection import Selection
 from replicator.transfer.signed import hold_back, wake_subjects
+from replicator.transfer.sparse import forms, held, note, platforms_of, refused
 from replicator.transfer.writing import Writer
 
 CERTAIN_S = 60.0
@@ -83,7 +86,13 @@ class Crossing:
             labels = route.source.labels(route.repository, manifest.digest)
         if not takes_manifest(route.rule, manifest, labels):
             return Result(Outcome.SKIPPED, manifest.digest, "a resource or label filter leaves it out")
-        return self._copy(manifest, override=route.rule.override)
+        provenance = Provenance.of(route, self.rules)
+        found = self._sought(provenance, override=route.rule.override)
+        is_there = not manifest.is_index and found == manifest.digest
+        choice = Choice.whole(manifest) if is_there else Selection.of(route).choice(manifest)
+        if choice.standing is Standing.OTHER:
+            return Result(Outcome.SKIPPED, manifest.digest, LEFT_OUT)
+        return self._bring_over(choice, provenance, found, override=route.rule.override)
 
     def _bring_companion(self, manifest: Manifest, subject: Digest, *, is_brought: bool) -> Result:
         """A signature or referrer whose own tag the rule does not take: it follows its subject, or stays.
@@ -119,31 +128,51 @@ class Crossing:
         provenance = Provenance.of(self.route, self.rules)
         found = self._found()
         previous = note(found)
-        facts = provenance.facts(manifest.digest, found, override=self.route.rule.override)
-        return replace(self._bring_over(manifest, provenance, facts), previous=previous)
+        result = self._bring_over(
+            Choice.whole(manifest), provenance, found, override=self.route.rule.override
+        )
+        return replace(result, previous=previous)
 
     def _copy(self, manifest: Manifest, *, override: bool) -> Result:
         provenance = Provenance.of(self.route, self.rules)
-        found = None if override and provenance.is_still_absent() else self._found()
-        facts = provenance.facts(manifest.digest, found, override=override)
-        return self._bring_over(manifest, provenance, facts)
+        found = self._sought(provenance, override=override)
+        return self._bring_over(Choice.whole(manifest), provenance, found, override=override)
 
-    def _bring_over(self, manifest: Manifest, provenance: Provenance, facts: Facts) -> Result:
+    def _bring_over(
+        self, choice: Choice, provenance: Provenance, found: Digest | None, *, override: bool
+    ) -> Result:
         route = self.route
+        form = held(route, choice, found)
+        facts = provenance.facts(form.manifest.digest, found, override=override)
         if was_cut_short(facts):
-            provenance.confirm([(route.landing, manifest.digest)])
+            provenance.confirm([(route.landing, facts.wanted)])
         verdict = decide(facts)
         # No event tells of a signature that comes after a promotion, so that promoting once more looks for it.
         is_doubted = route.claim.is_repair or (route.is_promotion and verdict is Verdict.UNCHANGED)
         doubts = Doubts.of(route) if is_doubted else None
         if verdict is Verdict.COPY:
-            return self._carry(
-                manifest, provenance, doubts=doubts, through=origins(facts), is_lost=is_lost(facts)
-            )
+            return self._send(choice, facts, provenance, doubts)
         if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
             # Whose tag this is does not change: somebody may have pushed there what we would have copied.
-            return self._carry(manifest, provenance, doubts=doubts)
+            return self._carry(form, provenance, doubts=doubts)
         return _stays(verdict, facts)
+
+    def _send(self, choice: Choice, facts: Facts, provenance: Provenance, doubts: Doubts | None) -> Result:
+        """Bring the choice over in the best form that the destination takes."""
+        for form in forms(self.route, choice):
+            try:
+                result = self._carry(form, provenance, doubts=doubts, facts=facts)
+            except SparseRefused:
+                note(self.route, form, taken=False)
+            else:
+                if result.outcome is Outcome.COPIED:
+                    note(self.route, form, taken=True)
+                return result
+        return refused(self.route, choice)
+
+    def _sought(self, provenance: Provenance, *, override: bool) -> Digest | None:
+        """What the destination holds, unless it is known to lack it, and nothing would be kept from being moved."""
+        return None if override and provenance.is_still_absent() else self._found()
 
     def _found(self) -> Digest | None:
         """What the destination holds now where the reference lands."""
@@ -152,34 +181,35 @@ class Crossing:
 
     def _carry(
         self,
-        manifest: Manifest,
+        choice: Choice,
         provenance: Provenance,
         *,
         doubts: Doubts | None,
-        through: tuple[str, ...] = (),
-        is_lost: bool = False,
+        facts: Facts | None = None,
     ) -> Result:
-        """Afterwards the destination holds the manifest and all that belongs to it, unless it is not signed.
+        """Afterwards the destination holds what was chosen and all that belongs to it, unless it is not signed.
 
-        It is ours from now on if it came `through` places.
+        It is ours from now on if there are `facts` that ask for it.
         """
-        route = self.route
-        artifact = gather(route, manifest, trusts=doubts is None and not is_lost)
-        if held := hold_back(route, artifact):
-            return held
-        if through:
-            provenance.announce(manifest.digest, through)
+        route, digest = self.route, choice.manifest.digest
+        lost = facts is not None and is_lost(facts)
+        artifact = gather(route, choice, trusts=doubts is None and not lost)
+        if waiting := hold_back(route, artifact):
+            return waiting
+        if facts:
+            provenance.announce(choice, origins(facts), platforms_of(route, choice, facts))
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
-        plan = steps(artifact, route.landing, self._ground(artifact, is_lost=is_lost))
+        plan = steps(artifact, route.landing, self._ground(artifact, is_lost=lost))
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
-        landed: list[Follower] = [(route.landing, manifest.digest)] if through else []
+        landed: list[Follower] = [(route.landing, digest)] if facts else []
         provenance.confirm([*landed, *followers], plan.manifests)
         self.writer.moved.followers += len(followers)
         self._look_again(followers)
         if doubts:
-            doubts.settle(route.landing, manifest.digest)
-        return Result(Outcome.COPIED, manifest.digest)
+            doubts.settle(route.landing, digest)
+        detail = f"rebuilt of {choice.made_from}, which names more platforms" if choice.made_from else ""
+        return Result(Outcome.COPIED, digest, detail)
 
     def _list(self, subject: Digest, descriptors: Iterable[Descriptor], digest: Digest) -> Result:
         """Bring those referrers of `descriptors` that the destination does not list yet, or that are in doubt."""

@@ -18,6 +18,7 @@ from replicator.transfer.defects import Defect, DefectKind
 from replicator.transfer.gather import signed_by_others
 from replicator.transfer.proof import Origin, Prover
 from replicator.transfer.route import Route
+from replicator.transfer.selection import Selection
 
 # What somebody else may just have changed. The rest has no business to be wrong after it was written.
 _PASSING = frozenset({DefectKind.WRONG_DIGEST, DefectKind.WRONG_SIGNATURE, DefectKind.UNLISTED_REFERRER})
@@ -38,7 +39,9 @@ class Doubts:
         origin = None
         if route.rule.signatures is not Signatures.IGNORE:
             origin = Origin(route.source, route.repository)
-        return cls(route, Prover(route.destination, route.target, origin, deep=route.claim.is_repair))
+        selection = Selection.of(route)
+        deep = route.claim.is_repair
+        return cls(route, Prover(route.destination, route.target, origin, deep=deep, selection=selection))
 
     def are_unfounded(self, reference: Reference, digest: Digest) -> bool:
         """Whether the destination holds `digest` under `reference`, and nothing of it is missing or damaged."""

@@ -20,6 +20,7 @@ from replicator.oci import (
     referrers_tag,
 )
 from replicator.plan import Artifact
+from replicator.platforms import Choice
 from replicator.rules import Signatures
 from replicator.transfer.route import Route
 
@@ -36,16 +37,16 @@ OCI_SUBJECT = "oci-subject"
 """The same for whether it says of a referrer that is pushed that it listed it; where it does not, we keep a list."""
 
 
-def gather(route: Route, manifest: Manifest, *, trusts: bool = True) -> Artifact:
-    """`manifest` with its children and, unless the rule ignores them, the signatures and referrers of all of these.
+def gather(route: Route, choice: Choice, *, trusts: bool = True) -> Artifact:
+    """What was chosen with its children and, unless the rule ignores them, the signatures and referrers of all these.
 
     With `trusts` False none of it is left out for being at the destination already.
     """
-    gathering = _Gathering(route, trusts)
-    if gathering.known_there([manifest.digest]):
+    gathering, manifest = _Gathering(route, trusts), choice.manifest
+    if not choice.left_out and gathering.known_there([manifest.digest]):
         artifact = gathering.there(manifest, depth=0)  # under another tag: this one is all there is to write
     else:
-        artifact = gathering.tree(manifest, depth=0)
+        artifact = gathering.tree(choice, depth=0)
     if route.rule.signatures is Signatures.IGNORE:
         return artifact
     return gathering.with_followers(artifact, depth=0)
@@ -103,23 +104,28 @@ class _Gathering:
     by_subject: dict[Digest, list[Descriptor]] = field(default_factory=dict)
     tags: frozenset[Tag] | None = None
 
-    def tree(self, manifest: Manifest, *, depth: int) -> Artifact:
+    def tree(self, choice: Choice, *, depth: int) -> Artifact:
+        manifest = choice.manifest
         self._count(manifest, depth)
         children, loose = [], []
-        known = self.known_there([child.digest for child in manifest.children])
+        known = self.known_there([child.digest for child in choice.kept])
         self.known |= known
-        for descriptor in manifest.children:
+        for descriptor in choice.kept:
             if descriptor.digest in self.seen or descriptor.digest in known:
                 continue
-            child = self._read(descriptor.digest)
+            child = choice.below.get(descriptor.digest) or self._child(descriptor)
             if child:
-                self._check_size(child, descriptor)
+                self._check_size(child.manifest, descriptor)
                 children.append(self.tree(child, depth=depth + 1))
             elif descriptor.media_type in MANIFEST_TYPES:
                 raise Corrupt(f"{self.route.start}: the index names {descriptor.digest}, which is not there")
             else:
                 loose.append(descriptor)
-        return Artifact(manifest, children=tuple(children), loose=tuple(loose))
+        return Artifact(manifest, children=tuple(children), loose=tuple(loose), left_out=choice.left_out)
+
+    def _child(self, descriptor: Descriptor) -> Choice | None:
+        child = self._read(descriptor.digest)
+        return Choice.whole(child) if child else None
 
     def _check_size(self, child: Manifest, descriptor: Descriptor) -> None:
         # Nobody could pull it: clients read no more than the size that the index says (OCI image spec, "Descriptors").
@@ -188,7 +194,7 @@ class _Gathering:
 
     def _companion(self, manifest: Manifest, tags: frozenset[Tag], depth: int) -> Artifact:
         # An SBOM that cosign attached may be signed as well; the listing says so.
-        companion = self.tree(manifest, depth=depth)
+        companion = self.tree(Choice.whole(manifest), depth=depth)
         return replace(companion, companions=self.companions(manifest.digest, tags, depth=depth))
 
     def _met_again(self, digest: Digest) -> Artifact | None:
@@ -216,7 +222,7 @@ class _Gathering:
                 artifact = (
                     self.there(manifest, depth=depth + 1)
                     if digest in known
-                    else self.tree(manifest, depth=depth + 1)
+                    else self.tree(Choice.whole(manifest), depth=depth + 1)
                 )
                 found.append(self.with_followers(artifact, depth=depth + 1))
         return tuple(found)

@@ -17,6 +17,7 @@ from replicator.oci import (
     Reference,
     Repository,
     Tag,
+    companion_subject,
     companion_tags,
     named,
     referrers_tag,
@@ -24,6 +25,7 @@ from replicator.oci import (
 from replicator.registry import RegistryClient
 from replicator.transfer.defects import Defect, DefectKind, Proof
 from replicator.transfer.gather import DEPTH_LIMIT, MANIFEST_BYTES_LIMIT, MANIFEST_COUNT_LIMIT
+from replicator.transfer.selection import Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Prover:
 
     `deep` re-reads and hashes every blob, in constant memory. `seen` holds what was proved already and is not asked
     for again; provers of one run may share it, whatever their registries and repositories. Without an `origin` nothing
-    is said of signatures and referrers.
+    is said of signatures and referrers. What the `selection` leaves out of an index need not be there.
     """
 
     destination: RegistryClient
@@ -48,6 +50,7 @@ class Prover:
     origin: Origin | None = None
     deep: bool = False
     seen: set[bytes] = field(default_factory=set)
+    selection: Selection | None = None
     _origin_tags: frozenset[Tag] | None = field(default=None, init=False)
     _without_referrers_api: set[str] = field(default_factory=set, init=False)
 
@@ -57,7 +60,8 @@ class Prover:
         Raises the registries' errors, and PermanentError for manifests nested or numbered beyond all sense.
         """
         walk = _Walk(self, f"{self.destination.name}/{named(self.repository, reference)}")
-        walk.prove(_Wanted(reference, expected, _TOP))
+        is_companion = isinstance(reference, Tag) and companion_subject(reference) is not None
+        walk.prove(_Wanted(reference, expected, _ATTACHED_TOP if is_companion else _TOP))
         size_bytes = walk.manifest_bytes + walk.blob_bytes
         return Proof(
             walk.manifests, walk.blobs, size_bytes, walk.signatures, tuple(dict.fromkeys(walk.defects))
@@ -98,8 +102,14 @@ class Prover:
     def mark(self, what: str, digest: Digest) -> bytes:
         """The element of `seen` that stands for `digest` as a `what`, proved as thoroughly as this prover does it."""
         scope = f"{self.origin.client.name}|{self.origin.repository}" if self.origin else ""
+        if self.selection and what == _SUBJECT:
+            scope += "|" + " ".join(map(str, self.selection.platforms))
         mark = f"{what}|{self.deep}|{scope}|{self.destination.name}|{self.repository}|{digest}"
         return hashlib.blake2b(mark.encode(), digest_size=16).digest()  # there may be millions
+
+    def entries(self, index: Manifest) -> tuple[Descriptor, ...]:
+        """Those of its entries that have to be there."""
+        return self.selection.choice(index).kept if self.selection else index.children
 
     # What the source has for a subject
 
@@ -157,14 +167,17 @@ class _Role:
     missing: DefectKind
     wrong: DefectKind
     has_followers: bool = True
+    is_selected: bool = False
+    """Whether the rule's platforms are asked what of it has to be there. What is attached is there whole."""
 
 
-_TOP = _Role("", DefectKind.ABSENT, DefectKind.WRONG_DIGEST)
+_SUBJECT = "subject"
+_TOP = _Role("", DefectKind.ABSENT, DefectKind.WRONG_DIGEST, is_selected=True)
+_ATTACHED_TOP = replace(_TOP, is_selected=False)
 _CHILD = _Role("child", DefectKind.MISSING_CHILD, DefectKind.MISSING_CHILD)
 _REFERRER = _Role("referrer", DefectKind.MISSING_SIGNATURE, DefectKind.WRONG_SIGNATURE)
 # Nobody signs a signature: cosign keeps all of them in one.
 _COMPANION = replace(_REFERRER, name="signature", has_followers=False)
-_COMPANION_CHILD = replace(_CHILD, has_followers=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +204,7 @@ class _Walk:
     defects: list[Defect] = field(default_factory=list)
 
     def prove(self, wanted: _Wanted, depth: int = 0) -> None:
-        mark = self.prover.mark("subject" if wanted.role.has_followers else "companion", wanted.digest)
+        mark = self.prover.mark(_SUBJECT if wanted.role.has_followers else "companion", wanted.digest)
         if mark in self.prover.seen:
             if isinstance(wanted.reference, Tag):
                 head = self.prover.destination.head_manifest(self.prover.repository, wanted.reference)
@@ -240,15 +253,15 @@ class _Walk:
         return False
 
     def _named(self, wanted: _Wanted) -> str:
-        if wanted.role is _TOP:
+        if not wanted.role.name:
             return self.name
         return f"{self.name}: the {wanted.role.name} {wanted.reference}"
 
     def _below(self, manifest: Manifest, role: _Role, depth: int) -> None:
         destination, repository = self.prover.destination, self.prover.repository
-        for child in manifest.children:
+        below = replace(_CHILD, has_followers=role.has_followers, is_selected=role.is_selected)
+        for child in self.prover.entries(manifest) if role.is_selected else manifest.children:
             if child.media_type in MANIFEST_TYPES or destination.head_manifest(repository, child.digest):
-                below = _CHILD if role.has_followers else _COMPANION_CHILD
                 self.prove(_Wanted(child.digest, child.digest, below, child.size_bytes), depth + 1)
             else:
                 self._blob(child)  # an entry that is a blob, as in BuildKit's caches

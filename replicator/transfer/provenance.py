@@ -14,6 +14,7 @@ from replicator.jobs import is_answered
 from replicator.ledger import Copied
 from replicator.oci import Digest, Reference
 from replicator.plan import Facts, Follower, place
+from replicator.platforms import Choice, Platforms
 from replicator.rules import RuleSet
 from replicator.rules.links import is_strangers
 from replicator.transfer.route import Route
@@ -65,12 +66,18 @@ class Provenance:
             is_answered=is_answered(self.rules, route.job.destination, route.target, route.landing),
             # Who promotes moves the tag, whoever wrote it: that is what a promotion is.
             is_strangers=there is not None and not route.is_promotion and self.is_strangers(there),
+            platforms=route.rule.platforms,
         )
 
-    def announce(self, digest: Digest, origins: tuple[str, ...]) -> None:
+    def announce(self, form: Choice, origins: tuple[str, ...], platforms: Platforms) -> None:
         """Say what is about to be written, before it is: its event may be faster than its answer."""
         route = self.route
-        record = replace(self._record(origins), intent=digest)
+        record = replace(
+            self._record(origins),
+            intent=form.manifest.digest,
+            platforms=platforms,
+            made_from=form.made_from,
+        )
         route.fleet.intend(route.job.destination, route.target, route.landing, record)
 
     def announce_followers(self, followers: Iterable[Follower]) -> None:

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from replicator.errors import MissingContent
+from replicator.errors import MissingContent, SparseRefused
 from replicator.plan import Plan, PutManifest
 from replicator.telemetry import tracer
 from replicator.transfer.blobs import Porter
@@ -27,19 +27,21 @@ class Writer:
         """Afterwards the destination holds everything that the plan names.
 
         A destination may take a mount, or call a blob present, and miss it all the same when the manifest comes
-        (garbage collection, eventual consistency): then every blob is sent once more, without trust. If that does not
-        help either, MissingContent, and the fleet no longer believes that anything of this is there.
+        (garbage collection, eventual consistency): then the blobs that it says it misses, or all if it does not say,
+        are sent once more, without trust. If that does not help either, MissingContent, and the fleet no longer
+        believes that anything of this is there. SparseRefused if it misses what the plan leaves out on purpose.
         """
         porter = Porter(self.route, self.lease, self.hands, self.moved)
         porter.bring(plan.blobs)
         for repaired in (False, True):
             try:
                 self._write(plan)
-            except MissingContent:
+            except MissingContent as exc:
                 if repaired:
                     self._doubt(plan)
                     raise
-                porter.send_again(plan.blobs)
+                said = exc.missing
+                porter.send_again([step for step in plan.blobs if not said or step.blob.digest in said])
             else:
                 break
 
@@ -52,11 +54,18 @@ class Writer:
                 "replicator.write", attributes={"oci.reference": step.reference}
             ):
                 if isinstance(step, PutManifest):
-                    destination, target = self.route.destination, self.route.target
-                    says_subject = destination.put_manifest(target, step.reference, step.manifest)
-                    lists.note(step.manifest, says_subject=says_subject)
+                    lists.note(step.manifest, says_subject=self._put(step))
                 else:
                     lists.bring(step)
+
+    def _put(self, step: PutManifest) -> bool | None:
+        """Write it. Gives what the registry says of the subject, as `put_manifest` does."""
+        try:
+            return self.route.destination.put_manifest(self.route.target, step.reference, step.manifest)
+        except MissingContent as exc:
+            if step.left_out and exc.missing <= step.left_out:
+                raise SparseRefused(str(exc)) from exc
+            raise
 
     def _doubt(self, plan: Plan) -> None:
         for copy in plan.blobs:

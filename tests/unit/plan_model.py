@@ -72,6 +72,10 @@ LAYERS = st.lists(st.sampled_from(["a", "b", "c"]), max_size=2)
 NOTES = st.sampled_from(["x", "y", "z"])
 
 
+OTHERS = {made.digest: made for made in (image(blob("other"), note="other"), image(note="another"))}
+"""Images for platforms that no rule wants: what of an index is one of these is left out."""
+
+
 @st.composite
 def artifacts(draw: st.DrawFn, depth: int = 2, subject: Manifest | None = None) -> Artifact:
     """A tree as it may lie at a source: indexes, signatures, referrers, shared layers and foreign ones.
@@ -135,6 +139,24 @@ def alone(artifact: Artifact) -> Artifact:
     return replace(
         artifact, children=tuple(alone(child) for child in artifact.children), companions=(), referrers=()
     )
+
+
+@st.composite
+def parts(draw: st.DrawFn) -> Artifact:
+    """An index that names others beside what is wanted of it, which may be an index of that kind itself."""
+    wanted = draw(st.lists(parts() if draw(st.booleans()) else artifacts(depth=1), min_size=1, max_size=2))
+    others = draw(st.lists(st.sampled_from([*OTHERS.values()]), max_size=2))
+    manifest = index(*map(pointer, [*[child.manifest for child in wanted], *others]))
+    left_out = frozenset(item.digest for item in others).union(*(child.left_out for child in wanted))
+    companion = tuple(draw(companions(manifest)))
+    return Artifact(manifest, children=tuple(wanted), companions=companion, left_out=left_out)
+
+
+def widened(artifact: Artifact) -> Artifact:
+    """The same with nothing left out."""
+    more = [Artifact(OTHERS[item.digest]) for item in artifact.manifest.children if item.digest in OTHERS]
+    children = (*map(widened, artifact.children), *more)
+    return replace(artifact, children=children, left_out=frozenset())
 
 
 # The walk over the source
@@ -223,6 +245,8 @@ class Model:
     """What the fleet believes to be here: what plans brought that were carried out to their end."""
     fresh: set[Digest] = field(default_factory=set)
     """What the plan that is carried out has brought so far."""
+    spared: set[Digest] = field(default_factory=set)
+    """What plans left out on purpose; this registry takes an index without it."""
 
     def carry_out(self, plan: Plan) -> Iterator[CopyBlob | Write]:
         """Step by step: whoever stops iterating has interrupted it before the step that it got last was done."""
@@ -248,6 +272,7 @@ class Model:
                     self.blobs.add(step.blob.digest)
                     self.fresh.add(step.blob.digest)
             case PutManifest():
+                self.spared |= step.left_out
                 self._put(step.manifest, step.reference)
             case ListReferrers():
                 merged = merged_list(self.list_of(step.subject), step.referrers)
@@ -263,10 +288,10 @@ class Model:
             self.tags[reference] = manifest.digest
 
     def missing(self, manifest: Manifest) -> set[Digest]:
-        """What the manifest names and is not there, foreign layers and its subject left out."""
+        """What the manifest names and is not there, but for foreign layers, its subject, and what is left out."""
         wanted = {item.digest for item in manifest.blobs if not item.is_foreign}
         children = {item.digest for item in manifest.children}
-        return (wanted - self.blobs) | (children - self.blobs - set(self.manifests))
+        return (wanted - self.blobs) | (children - self.blobs - set(self.manifests) - self.spared)
 
     def put_list(self, subject: Digest, *items: Manifest) -> None:
         """Somebody lists referrers that they pushed."""
@@ -377,6 +402,8 @@ def ground(
 
 
 CASES = st.builds(Case, artifacts(), st.booleans())
+PARTS = st.builds(Case, parts(), st.booleans())
+"""Cases in which some of an index may be left out."""
 
 
 @st.composite

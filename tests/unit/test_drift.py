@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replicator.drift import Difference, Kind, Known, Past, Twins, drift, untagged_drift
-from replicator.oci import Digest, Repository, Tag, companion_tags, referrers_tag
+from replicator.drift import LACKS_PLATFORMS, Difference, Kind, Known, Past, Twins, drift, untagged_drift
+from replicator.oci import Digest, Platform, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import Written
+from replicator.platforms import parse_platform
 from replicator.rules import Destination, Filter, FilterType, Rule, Signatures
 
 OLD, NEW, OTHER = (Digest.of(text.encode()) for text in ("old", "new", "other"))
@@ -65,6 +66,57 @@ def test_what_nobody_read_at_the_source_is_added_all_the_same() -> None:
 
 def test_what_differs_is_updated() -> None:
     assert only(compared({V1: NEW}, {V1: OLD})) == (Kind.UPDATE, True)
+
+
+AMD, ARM = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+
+
+def partly(digest: Digest, *platforms: Platform, made_from: Digest | None = None) -> Past:
+    return Past(
+        replace(written(digest), platforms=platforms, made_from=made_from), is_ours=True, is_strangers=False
+    )
+
+
+def test_a_copy_without_platforms_that_the_rule_wants_now_is_drift() -> None:
+    known = Known(there={V1: partly(NEW, AMD)})
+
+    (wider,) = compared({V1: NEW}, {V1: NEW}, known, rule=replace(RULE, platforms=(AMD, ARM)))
+    (narrower,) = compared({V1: NEW}, {V1: NEW}, known, rule=replace(RULE, platforms=(AMD,)))
+    (whole,) = compared({V1: NEW}, {V1: NEW}, known)
+
+    assert (wider.kind, wider.detail, wider.is_part, wider.is_drift) == (
+        Kind.UPDATE,
+        LACKS_PLATFORMS,
+        True,
+        True,
+    )
+    assert (narrower.kind, narrower.is_part) == (Kind.IN_SYNC, False)
+    assert (whole.kind, whole.is_part) == (Kind.UPDATE, True)
+
+
+@pytest.mark.parametrize(
+    "known",
+    [Known(there={V1: partly(OTHER, AMD, made_from=NEW)}), Known(rebuilt={NEW: OTHER})],
+    ids=["remembered", "looked-up"],
+)
+def test_the_index_that_was_rebuilt_of_the_sources_is_in_sync(known: Known) -> None:
+    rule = replace(RULE, platforms=(AMD,), platforms_rewrite=True)
+
+    (held,) = compared({V1: NEW}, {V1: OTHER}, known, rule=rule)
+    sparse = only(compared({V1: NEW}, {V1: NEW}, known, rule=rule))
+    moved = only(compared({V1: NEW}, {V1: OLD}, known, rule=rule))
+    kept = only(compared({V1: NEW}, {V1: OTHER}, known, rule=replace(rule, platforms_rewrite=False)))
+
+    assert (held.kind, held.wanted, held.found) == (Kind.IN_SYNC, NEW, OTHER)
+    assert sparse == (Kind.IN_SYNC, False)
+    assert moved == kept == (Kind.UPDATE, True)
+
+
+def test_an_index_that_was_rebuilt_for_other_platforms_is_drift() -> None:
+    known = Known(there={V1: partly(OTHER, AMD, made_from=NEW)})
+    rule = replace(RULE, platforms=(AMD, ARM), platforms_rewrite=True)
+
+    assert only(compared({V1: NEW}, {V1: OTHER}, known, rule=rule)) == (Kind.UPDATE, True)
 
 
 def test_a_difference_that_override_off_keeps_is_no_drift() -> None:

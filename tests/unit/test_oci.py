@@ -17,6 +17,7 @@ from replicator.oci import (
     OCI_MANIFEST,
     Descriptor,
     Digest,
+    Platform,
     Repository,
     Tag,
     companion_subject,
@@ -336,6 +337,30 @@ def test_any_document_is_a_valid_manifest_or_one_of_two_errors(document: object,
 
     assert (manifest.raw, manifest.digest) == (raw, Digest.of(raw))
     assert not (manifest.blobs and manifest.children)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ({"os": "linux", "architecture": "arm64"}, Platform("linux", "arm64")),
+        ({"os": "linux", "architecture": "arm", "variant": "v7"}, Platform("linux", "arm", "v7")),
+        ({"os": "windows", "architecture": "amd64", "os.version": "10.0"}, Platform("windows", "amd64")),
+        ({"os": "linux"}, None),
+        ({"architecture": "arm64"}, None),
+        ({"os": "linux", "architecture": ["arm64"]}, None),
+        ("linux/arm64", None),
+        (None, None),
+    ],
+)
+def test_an_index_may_say_which_platform_an_entry_is_for(said: object, expected: Platform | None) -> None:
+    index = parse_manifest(dumped(INDEX | {"manifests": [CHILD | {"platform": said}]}), OCI_INDEX)
+
+    assert index.children[0].platform == expected
+
+
+def test_a_platform_reads_as_rules_write_it() -> None:
+    assert str(Platform("linux", "arm", "v7")) == "linux/arm/v7"
+    assert str(Platform("linux", "amd64")) == "linux/amd64"
 
 
 # Indexes of our own

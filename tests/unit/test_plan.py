@@ -28,11 +28,14 @@ from replicator.plan import (
     thinned_list,
     was_cut_short,
 )
+from replicator.platforms import Platforms, parse_platform
 from tests.unit.plan_model import (
     CASES,
     HERE,
     NEW,
     OLD,
+    OTHERS,
+    PARTS,
     V1,
     Case,
     Model,
@@ -44,6 +47,7 @@ from tests.unit.plan_model import (
     image,
     index,
     pointer,
+    widened,
 )
 
 ELSEWHERE = Repository("base/os")
@@ -238,6 +242,48 @@ def test_late_referrers_follow_a_subject_that_is_there(
     assert model.tags[V1] == digest
 
 
+# Properties of indexes in part
+
+
+@given(PARTS, st.integers(0, 40), st.none() | st.just(OLD))
+def test_an_index_in_part_may_be_interrupted_after_any_step_and_planned_again(
+    case: Case, after: int, before: Digest | None
+) -> None:
+    model = Model(tags={V1: before} if before else {})
+    plan = case.plan(model)
+
+    model.interrupt(plan, after=min(after, len(plan.blobs) + len(plan.writes) - 1))
+
+    assert model.tags.get(V1) == before
+    assert case.verdict(model) is Verdict.COPY
+    model.complete(case.plan(model))
+    case.check_all_there(model)
+    assert case.verdict(model) is Verdict.UNCHANGED
+
+
+@given(PARTS)
+def test_nothing_but_what_is_left_out_is_missing_after_any_step(case: Case) -> None:
+    model = Model()
+
+    for _ in model.carry_out(case.plan(model)):
+        for manifest in model.manifests.values():
+            named = {item.digest for item in manifest.children}
+            assert named - model.blobs - set(model.manifests) <= OTHERS.keys()
+
+
+@given(PARTS)
+def test_what_was_left_out_comes_when_it_is_wanted_and_not_before(case: Case) -> None:
+    model = Model()
+    model.complete(case.plan(model))
+    assert not OTHERS.keys() & model.manifests.keys()
+    wider = Case(widened(case.drawn), case.has_api)
+
+    model.complete(wider.plan(model))
+
+    wider.check_all_there(model)
+    assert case.drawn.left_out <= model.manifests.keys()
+
+
 # Examples
 
 
@@ -324,6 +370,11 @@ CROSSED_BACK = Facts(
     OLD, NEW, US, EU, override=True, here=FROM_EU_BY_AP, there=FROM_US_BY_AP, is_answered=True
 )
 CONFLICT = replace(PLAIN, there=FROM_AP, is_strangers=True)
+AMD, ARM = parse_platform("linux/amd64"), parse_platform("linux/arm64")
+PART = replace(
+    PLAIN, found=NEW, platforms=(AMD,), there=replace(FROM_EU, digest=NEW, intent=NEW, platforms=(AMD,))
+)
+MADE = replace(FROM_EU, digest=NEW, intent=NEW, platforms=(AMD,), made_from=OLD)
 
 
 @pytest.mark.parametrize(
@@ -365,6 +416,15 @@ CONFLICT = replace(PLAIN, there=FROM_AP, is_strangers=True)
         (replace(CONFLICT, is_strangers=False), Verdict.COPY),
         (replace(CONFLICT, there=FROM_EU), Verdict.COPY),
         (replace(CONFLICT, there=None), Verdict.COPY),
+        # The index that is wanted, of which we brought some platforms
+        (PART, Verdict.UNCHANGED),
+        (replace(PART, platforms=(AMD, ARM)), Verdict.COPY),
+        (replace(PART, platforms=(ARM,), override=False), Verdict.COPY),
+        (replace(PART, platforms=()), Verdict.COPY),
+        (replace(PART, platforms=(ARM,), there=FROM_EU), Verdict.UNCHANGED),
+        (replace(PART, platforms=(ARM,), there=replace(FROM_EU, digest=NEW)), Verdict.UNCHANGED),
+        (replace(PART, platforms=(ARM,), there=None), Verdict.UNCHANGED),
+        (replace(PART, platforms=(AMD, ARM), there=MADE), Verdict.UNCHANGED),
     ],
 )
 def test_the_verdict_on_a_reference(facts: Facts, expected: Verdict) -> None:
@@ -410,6 +470,7 @@ def test_a_write_was_cut_short_if_it_is_there_and_unconfirmed(
     [
         (None, replace(FROM_EU, digest=NEW), True),
         (None, replace(FROM_EU, digest=OLD), False),
+        (None, replace(FROM_EU, digest=OLD, made_from=NEW), True),
         (None, None, False),
         (OLD, replace(FROM_EU, digest=NEW), False),
     ],
@@ -418,6 +479,33 @@ def test_a_copy_is_lost_if_what_we_put_there_is_gone(
     found: Digest | None, there: Written | None, expected: bool
 ) -> None:
     assert is_lost(replace(PLAIN, found=found, there=there)) is expected
+
+
+@pytest.mark.parametrize(
+    ("record", "source", "platforms", "expected"),
+    [
+        (MADE, OLD, (AMD,), NEW),
+        (MADE, NEW, (AMD,), None),
+        (MADE, None, (AMD,), None),
+        (MADE, OLD, (AMD, ARM), None),
+        (replace(MADE, intent=OLD), OLD, (AMD,), None),
+        (replace(MADE, platforms=(ARM, AMD)), OLD, (AMD, ARM), NEW),
+        (FROM_EU, OLD, (), None),
+    ],
+    ids=["it", "of-another", "of-nothing", "of-other-platforms", "under-way", "in-any-order", "not-rebuilt"],
+)
+def test_what_an_index_was_rebuilt_of_is_remembered(
+    record: Written, source: Digest | None, platforms: Platforms, expected: Digest | None
+) -> None:
+    assert record.rebuilt_of(source, platforms) == expected
+
+
+def test_an_index_in_part_counts_as_brought_only_when_nothing_is_left_out() -> None:
+    child = image(note="child")
+    top = index(pointer(child), pointer(next(iter(OTHERS.values()))))
+    artifact = Artifact(top, children=(Artifact(child),), left_out=frozenset(OTHERS))
+
+    assert steps(artifact, V1, ground()).manifests == (child.digest,)
 
 
 def test_a_plan_names_the_manifests_that_it_writes() -> None:

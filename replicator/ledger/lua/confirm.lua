@@ -15,6 +15,7 @@ for at = 5, first_blob - 1, 2 do
     local record = cjson.decode(old)
     local before, by = record.digest, record.by or record.rule
     record.digest, record.intent, record.at = ARGV[at + 1], ARGV[at + 1], stamp(now)
+    record.platforms = record.intended_platforms
     local gone = {record.digest}
     if before ~= record.digest then
       record.by = record.rule

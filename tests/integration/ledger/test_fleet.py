@@ -7,11 +7,13 @@ import pytest
 
 from replicator.ledger import Copied, Ledger, connect
 from replicator.oci import Digest, Repository, Tag
+from replicator.platforms import parse_platform
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import DIGEST, OTHER, claimed, job, wanted
 
 pytestmark = pytest.mark.integration
 
+THIRD = Digest.of(b"third")
 HERE = Repository("mirror/api")
 TAG = Tag("v1")
 
@@ -50,6 +52,23 @@ def test_a_confirmation_settles_digest_and_intention(ledger: Ledger) -> None:
     found = ledger.fleet.copied("us", HERE, TAG)
     assert found
     assert (found.digest, found.intent, found.rule) == (OTHER, OTHER, "prod")
+
+
+def test_platforms_count_when_what_was_intended_for_them_is_there(ledger: Ledger) -> None:
+    amd, arm = parse_platform("linux/amd64"), parse_platform("linux/arm/v7")
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST, platforms=(amd,)))
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
+
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST, platforms=(amd, arm), made_from=OTHER))
+    intended = ledger.fleet.copied("us", HERE, TAG)
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
+    confirmed = ledger.fleet.copied("us", HERE, TAG)
+
+    assert intended
+    assert confirmed
+    assert (intended.platforms, confirmed.platforms) == ((amd,), (amd, arm))
+    assert confirmed.made_from == OTHER
+    assert [confirmed.holds(digest) for digest in (DIGEST, OTHER, THIRD)] == [True, True, False]
 
 
 def test_a_confirmation_alone_makes_nothing_ours(ledger: Ledger) -> None:

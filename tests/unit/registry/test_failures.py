@@ -13,6 +13,7 @@ from replicator.errors import (
     Unavailable,
     Unsupported,
 )
+from replicator.oci import Digest
 from replicator.registry.addresses import URL, Origin
 from replicator.registry.connections import Unreachable
 from replicator.registry.failures import Answer, Topic, broken, clean, failure, retry_after
@@ -20,6 +21,7 @@ from replicator.registry.heads import Headers, Malformed, Unsendable
 from replicator.registry.incoming import Lost
 from replicator.registry.transport import Busy
 
+MISSING = Digest.of(b"missing")
 TOPIC = Topic("reading", "eu", "payments/api", "v1")
 
 
@@ -124,6 +126,23 @@ def test_words_are_left_out_when_asked() -> None:
     body = b'{"errors": [{"code": "DENIED", "message": "the password is sesame"}]}'
 
     assert "sesame" not in str(failure(answer(403, body), TOPIC, quote=False))
+
+
+@pytest.mark.parametrize(
+    ("detail", "expected"),
+    [
+        (f'"{MISSING}"', {MISSING}),
+        (f'{{"digest": "{MISSING}"}}', {MISSING}),
+        ('{"digest": "sha256:short"}', set()),
+        ('{"name": "team/api"}', set()),
+        ("[1]", set()),
+        ("null", set()),
+    ],
+)
+def test_details_may_name_what_is_missing(detail: str, expected: set[str]) -> None:
+    body = f'{{"errors": [{{"code": "MANIFEST_BLOB_UNKNOWN", "detail": {detail}}}]}}'
+
+    assert answer(400, body.encode()).digests == expected
 
 
 def test_long_words_are_cut() -> None:

@@ -161,6 +161,14 @@ def test_durations(tmp_path: Path, text: str, length_s: float) -> None:
         ({"delete_grace": "§5"}, 'delete_grace: must be text; write it in quotes: "5"'),
         ({"delete_grace": "§5 s"}, "delete_grace: a duration is a number and its unit: 500ms, 5s, 1m or 2h"),
         ({"delete_grace": "§25h"}, "delete_grace: a duration of more than 24h"),
+        ({"platforms": "§[]"}, "platforms: must not be empty"),
+        ({"platforms": "[linux/amd64, §linux]"}, "a platform is written os/architecture or"
+         " os/architecture/variant, like linux/arm64"),
+        ({"platforms": "[§linux/amd46]"}, "'amd46' is no architecture that Go knows"),
+        ({"platforms": "§[linux/arm64, linux/aarch64/v8]"}, "platforms: the same platform twice"),
+        ({"platforms_rewrite": "§true"}, "platforms_rewrite: is for rules with platforms"),
+        ({"platforms": "[linux/amd64]", "signatures": "require", "platforms_rewrite": "§true"},
+         "platforms_rewrite: nobody signs an index that is rebuilt, and the rule requires signatures"),
         ({"delete_cap": "§-1"}, "delete_cap: must be at least 0"),
         ({"delete_cap": "§1.5"}, "delete_cap: must be a whole decimal number, without quotes"),
     ],
@@ -182,8 +190,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
     [
         "sweep_interval",
         "conflict",
-        "platforms",
-        "platforms_rewrite",
         "poll",
         "mode",
     ],

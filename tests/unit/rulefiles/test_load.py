@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from replicator.oci import Platform
 from replicator.rulefiles import RulesError, load
 from replicator.rules import Limits, RegistryType
 from tests.unit.rulefiles.kit import REGISTRIES, assert_mistake, loaded, mistakes, registry, rule, write
@@ -43,18 +44,8 @@ registries:
 SECRETS = {"EU_REGISTRY_SECRET": "one", "EU_WEBHOOK_SECRET": "two"}
 
 
-def test_the_sample_of_the_format_holds_nothing_unknown_but_what_comes_later(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, {"a.yaml": SAMPLE, "b.yaml": OTHERS}, SECRETS)
-
-    assert found == [
-        "a.yaml:22:5: platforms is not supported yet",
-    ]
-
-
-def test_the_sample_loads_without_what_comes_later(tmp_path: Path) -> None:
-    text = "\n".join(line for line in SAMPLE.split("\n") if "platforms:" not in line)
-
-    found = loaded(tmp_path, {"a.yaml": text, "b.yaml": OTHERS}, SECRETS)
+def test_the_sample_of_the_format_loads(tmp_path: Path) -> None:
+    found = loaded(tmp_path, {"a.yaml": SAMPLE, "b.yaml": OTHERS}, SECRETS)
 
     eu = found.rules.registries["eu"]
     assert eu.type is RegistryType.HARBOR
@@ -63,6 +54,7 @@ def test_the_sample_loads_without_what_comes_later(tmp_path: Path) -> None:
     assert eu.credential.access_secret.get_secret_value() == "one"
     assert eu.limits == Limits(concurrency=8, requests_per_second=50, bandwidth=50 * 1024 * 1024)
     assert [there.registry for there in found.rules.rules[0].destinations] == ["us", "ap"]
+    assert found.rules.rules[0].platforms == (Platform("linux", "amd64"), Platform("linux", "arm64"))
     assert [item.message for item in found.warnings] == [
         f"{key}: there is no file ..." for key in ("ca_file", "cert_file", "key_file")
     ]

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.oci import Repository, Tag
+from replicator.platforms import parse_platform
 from replicator.rules import (
     Clause,
     Count,
@@ -91,6 +92,22 @@ def test_what_needs_the_manifest_is_told_apart() -> None:
 
     assert verdict.taken
     assert verdict.later == ("label matches 'released, signed'", "resource matches 'image'")
+
+
+@pytest.mark.parametrize(
+    ("rewrite", "expected"),
+    [
+        (False, "platforms linux/amd64, linux/arm/v7"),
+        (True, "platforms linux/amd64, linux/arm/v7, rebuilt where a registry takes no other index"),
+    ],
+)
+def test_the_platforms_are_told(rewrite: bool, expected: str) -> None:
+    platforms = (parse_platform("linux/amd64"), parse_platform("linux/arm"))
+    wants = replace(rule(), platforms=platforms, platforms_rewrite=rewrite)
+
+    (verdict,) = explain(RuleSet(rules=(wants,)), "eu", Repository("a/b"), Tag("v1"))
+
+    assert verdict.later == (expected,)
 
 
 @pytest.mark.parametrize(

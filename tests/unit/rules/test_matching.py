@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ from replicator.oci import (
     OCI_MANIFEST,
     Digest,
     Manifest,
+    Platform,
     Repository,
     Tag,
     parse_manifest,
@@ -174,3 +176,7 @@ def test_a_resource_filter_goes_by_artifact_type(manifest: Manifest, taken_as: s
 )
 def test_some_filters_cannot_be_judged_without_the_manifest(filters: list[Filter], needs: bool) -> None:
     assert needs_manifest(rule(*filters)) is needs
+
+
+def test_platforms_cannot_be_judged_without_the_manifest() -> None:
+    assert needs_manifest(replace(rule(), platforms=(Platform("linux", "amd64"),)))
