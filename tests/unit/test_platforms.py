@@ -317,7 +317,7 @@ def test_an_index_is_rebuilt_of_what_is_kept_with_all_that_is_said_of_it() -> No
     assert kept(form) == digests("a")
 
 
-def test_f8_a_rebuilt_index_is_always_the_same_bytes() -> None:
+def test_a_rebuilt_index_is_always_the_same_bytes() -> None:
     document = {"mediaType": OCI_INDEX, "manifests": [entry("a", "linux/amd64"), entry("b", "linux/arm64")]}
     turned = dict(reversed([*document.items()]))
     spaced, packed = json.dumps(document, indent=7), json.dumps(turned, separators=(",", ":"))

@@ -183,7 +183,7 @@ def test_a_child_by_its_digest_is_judged_by_its_config(make_world: MakeWorld) ->
     assert outcomes == ["copied", "skipped", "skipped"]
 
 
-def test_f12_a_child_that_nobody_wants_may_be_missing_at_the_source(make_world: MakeWorld) -> None:
+def test_a_child_that_nobody_wants_may_be_missing_at_the_source(make_world: MakeWorld) -> None:
     world = make_world(ONE, features={**SPARSE, "eu": Features(sparse_indexes=True)})
     world.push("eu", None, A)
     world.push("eu", None, ABOUT_A[0])
@@ -352,26 +352,6 @@ def test_a_mount_that_was_a_lie_is_no_refusal_of_a_sparse_index(make_world: Make
 
 
 # Rebuilt
-
-
-def test_f8_an_index_is_rebuilt_and_both_digests_are_remembered(make_world: MakeWorld) -> None:
-    world = copied(make_world(REBUILDS), REBUILDS)
-    made = part(TOP, AMD)
-
-    assert is_whole(world["us"], API, "v1", made)
-    assert there(world, A, ABOUT_A[0], B, C) == [True, True, False, False]
-    record = world.ledger.fleet.copied("us", Repository(API), Tag("v1"))
-    assert record
-    assert (record.digest, record.made_from, record.platforms) == (made.digest, TOP.digest, (AMD,))
-
-
-def test_f8_the_next_run_does_nothing(make_world: MakeWorld) -> None:
-    world = copied(make_world(REBUILDS), REBUILDS)
-
-    view = world.run(world.job())
-
-    assert (view.outcome, view.digest) == ("unchanged", part(TOP, AMD).digest)
-    assert (world.asked("eu"), world.asked("us")) == (["GET manifests/v1"], ["HEAD manifests/v1"])
 
 
 def test_a_rebuilt_index_is_known_again_without_a_ledger(make_world: MakeWorld) -> None:
