@@ -20,6 +20,7 @@ from replicator.rules import (
     collisions,
     missed_names,
     overlaps,
+    returns,
 )
 
 # A rule's source is in `source` or, in Harbor's form, in `src_registry`: what a file does not have is skipped.
@@ -50,8 +51,8 @@ def warnings(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
             message = f"the rule {rule.name} waits for events of {rule.source}, which {reason}"
             yield entry.problem(message, *_SOURCE)
         yield from _surprises(rule, entry)
-    for overlap in overlaps(rules):
-        yield _at_destination(gathered, overlap)
+    for collision in (*overlaps(rules), *returns(rules)):
+        yield _at_destination(gathered, collision)
 
 
 def _source_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:

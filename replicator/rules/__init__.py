@@ -1,6 +1,6 @@
 """Rules: what is to be copied from where to where, which artifacts a rule takes, and where they land."""
 
-from replicator.rules.collisions import Collision, collisions, overlaps
+from replicator.rules.collisions import Collision, collisions, overlaps, returns
 from replicator.rules.explain import Landing, Verdict, explain
 from replicator.rules.filters import Decoration, Filter, FilterType, Resource
 from replicator.rules.glob import check_glob, glob_match, missed_names
@@ -50,6 +50,7 @@ __all__ = [
     "needs_labels",
     "needs_manifest",
     "overlaps",
+    "returns",
     "takes_manifest",
     "takes_name",
     "takes_tag",

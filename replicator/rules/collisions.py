@@ -11,7 +11,7 @@ from itertools import combinations
 
 from replicator.oci import Repository, Tag
 from replicator.rules.filters import Filter, FilterType, Resource
-from replicator.rules.links import Place, connected
+from replicator.rules.links import Place, connected, writes
 from replicator.rules.matching import takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.rule import Destination, Rule, RuleSet
@@ -71,6 +71,25 @@ def overlaps(rules: RuleSet) -> list[Collision]:
         for item in _meetings(writes, rules)
         if (item.rules, item.destination) not in certain
     ]
+
+
+def returns(rules: RuleSet) -> list[Collision]:
+    """Indexes that a rule rebuilds of some platforms and another rule brings back over the whole one: a warning.
+
+    As long as the ledger knows which is which they rest; without it they do not.
+    """
+    found = []
+    for rule, there in rules.lanes:
+        for write in _writes(rule, there, _names(rule)) if rule.platforms_rewrite else ():
+            for other in rules.rules:
+                tag = _common_tag(rule, other)
+                if other.source == write.place[0] and writes(other, write.place[1], tag, write.source):
+                    message = (
+                        f"the rule {other.name} may bring back to {_path(write.source)} what the rule {rule.name}"
+                        f" rebuilt at {_path(write.place)} without some of its platforms"
+                    )
+                    found.append(Collision((rule.name, other.name), there.registry, message))
+    return list(dict.fromkeys(found))
 
 
 def _filters(rule: Rule, kind: FilterType) -> list[Filter]:

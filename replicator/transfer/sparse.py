@@ -16,6 +16,8 @@ from replicator.transfer.route import Route
 
 SPARSE_INDEX = "sparse-index"
 """The name under which the fleet remembers whether a registry takes an index that names what is not there."""
+NO_SPARSE = "takes no index that names images which are not there"
+"""What the reason of such a block says of the destination."""
 
 
 def held(route: Route, choice: Choice, found: Digest | None) -> Choice:
@@ -59,6 +61,6 @@ def refused(route: Route, choice: Choice) -> Result:
     return Result(
         Outcome.BLOCKED,
         choice.manifest.digest,
-        f"{route.job.destination} takes no index that names images which are not there, and the rule keeps {platforms}"
-        " alone: let it say platforms_rewrite: true, or drop its platforms",
+        f"{route.job.destination} {NO_SPARSE}, and the rule keeps {platforms} alone:"
+        " let it say platforms_rewrite: true, or drop its platforms",
     )

@@ -10,6 +10,7 @@ from replicator.operate import Description, Desk, clock, describe, span
 from replicator.rules import Destination, RuleSet
 from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
 from replicator.transfer.provenance import CONFLICT
+from replicator.transfer.sparse import NO_SPARSE
 from tests.fakes.web import RULES, ToldLedger, a_rule, no_client
 
 JOB = JobView(
@@ -79,6 +80,7 @@ def test_the_next_try_counts_from_now(due_at: float | None, next_try_s: float | 
         ),
         (f"sha256:1 {ALL_ITS_TAGS}, and v2 needs it", "with it every tag that the reason names"),
         (f"rule prod has deleted 100 {WITHIN_AN_HOUR}", "beyond the cap of its rule, this one alone"),
+        (f"us {NO_SPARSE}, and the rule keeps", "changes nothing at us/team/api:v1: only the rule can say"),
         (CONFLICT, "writes what eu/team/api:v1 holds over the other rule's copy at us/team/api:v1"),
         ("something new", "goes on at us/team/api:v1 in spite of the reason"),
     ],

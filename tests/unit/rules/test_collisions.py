@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from replicator.rules import (
@@ -9,6 +11,7 @@ from replicator.rules import (
     RuleSet,
     collisions,
     overlaps,
+    returns,
 )
 
 EU, US, AP = Destination("eu"), Destination("us"), Destination("ap")
@@ -153,3 +156,27 @@ def test_a_chain_is_followed_only_so_far() -> None:
     fan = [Destination(f"r{number}", f"n{number}", 0) for number in range(120)]
 
     assert certain(rule("a", "eu", *fan)) == []
+
+
+@pytest.mark.parametrize(
+    ("back", "is_said"),
+    [
+        (rule("back", "us", EU, names="team/api"), True),
+        (rule("back", "us", AP, EU), True),
+        (rule("back", "us", AP), False),
+        (rule("back", "ap", EU), False),
+        (rule("back", "us", EU, names="other/**"), False),
+        (rule("back", "us", EU, tags="dev-*"), False),
+        (rule("back", "us", EU, enabled=False), False),
+    ],
+)
+def test_an_index_that_was_rebuilt_and_may_come_back_is_said(back: Rule, is_said: bool) -> None:
+    forth = replace(rule("forth", "eu", US, names="team/api", tags="v*"), platforms_rewrite=True)
+
+    found = [item.message for item in returns(RuleSet(rules=(forth, back)))]
+
+    assert found == is_said * [
+        "the rule back may bring back to eu/team/api what the rule forth rebuilt at us/team/api without some of its "
+        "platforms"
+    ]
+    assert returns(RuleSet(rules=(replace(forth, platforms_rewrite=False), back))) == []
