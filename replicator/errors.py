@@ -7,6 +7,7 @@ ReplicatorError
 │   ├── Corrupt              bytes do not match their digest, size or declared type
 │   ├── Unsupported          the registry does not offer this operation
 │   ├── MissingContent       a destination misses blobs or children that a manifest names
+│   ├── ManifestInvalid      a destination refused a manifest for what it says
 │   ├── SparseRefused        a destination takes no index that names what is left out
 │   ├── TagImmutable         the destination refuses to move a tag
 │   └── InUse                the destination refuses to delete what something there needs
@@ -51,6 +52,10 @@ class MissingContent(PermanentError):
     def __init__(self, message: str, *, missing: frozenset[str] = frozenset()) -> None:
         super().__init__(message)
         self.missing = missing
+
+
+class ManifestInvalid(PermanentError):
+    """A destination refused a manifest for what it says; some call it so if a child of an index is not there."""
 
 
 class SparseRefused(PermanentError):

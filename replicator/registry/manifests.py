@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from replicator.errors import (
     Corrupt,
     InUse,
+    ManifestInvalid,
     MissingContent,
     Overtaken,
     ReplicatorError,
@@ -225,6 +226,8 @@ def _refusal(answer: Answer, reference: Reference, topic: Topic) -> ReplicatorEr
     if answer.status == 404 and "NOT_FOUND" in answer.codes:
         # Harbor's own code: it is removing these very bytes just now, and takes them again when it has.
         return TemporaryError(str(error))
+    if answer.status < 500 and "MANIFEST_INVALID" in answer.codes:
+        return ManifestInvalid(str(error))
     is_tag = isinstance(reference, Tag)
     if is_tag and (answer.status in {409, 412} or (answer.status < 500 and answer.codes & _IMMUTABLE)):
         return TagImmutable(str(error))

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from replicator.errors import MissingContent, SparseRefused
+from replicator.errors import ManifestInvalid, MissingContent, SparseRefused
 from replicator.plan import Plan, PutManifest
 from replicator.telemetry import tracer
 from replicator.transfer.blobs import Porter
@@ -62,10 +62,11 @@ class Writer:
         """Write it. Gives what the registry says of the subject, as `put_manifest` does."""
         try:
             return self.route.destination.put_manifest(self.route.target, step.reference, step.manifest)
-        except MissingContent as exc:
-            if step.left_out and exc.missing <= step.left_out:
-                raise SparseRefused(str(exc)) from exc
-            raise
+        except (MissingContent, ManifestInvalid) as exc:
+            misses_more = isinstance(exc, MissingContent) and not exc.missing <= step.left_out
+            if not step.left_out or misses_more:
+                raise
+            raise SparseRefused(str(exc)) from exc
 
     def _doubt(self, plan: Plan) -> None:
         for copy in plan.blobs:

@@ -314,6 +314,33 @@ def test_a_registry_that_takes_no_sparse_index_blocks_with_the_choice(make_world
     assert world.digest("us") is None
 
 
+def refused(code: str, detail: object = None) -> bytes:
+    return json.dumps({"errors": [{"code": code, "detail": detail}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [
+        (refused("MANIFEST_INVALID"), "copied"),
+        (refused("MANIFEST_BLOB_UNKNOWN"), "copied"),
+        (refused("MANIFEST_BLOB_UNKNOWN", C.digest), "copied"),
+        (refused("MANIFEST_BLOB_UNKNOWN", A.digest), None),
+        (refused("SIZE_INVALID"), None),
+    ],
+)
+def test_a_refusal_for_what_is_left_out_is_told_from_others(
+    make_world: MakeWorld, body: bytes, outcome: str | None
+) -> None:
+    world = make_world(REBUILDS, features=SPARSE)
+    world.push("eu", "v1", TOP)
+    world["us"].fail("PUT", "manifests/v1", times=2 if outcome is None else 1, status=400, body=body)
+
+    assert world.run(world.job()).outcome == outcome
+
+    assert world.digest("us") == (part(TOP, AMD).digest if outcome else None)
+    assert world.ledger.fleet.capability("us", "sparse-index") is (False if outcome else None)
+
+
 def test_it_is_found_out_once_for_a_registry(make_world: MakeWorld) -> None:
     world = make_world(REBUILDS)
     for tag in ("v1", "v2"):
