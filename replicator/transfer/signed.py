@@ -109,8 +109,8 @@ def _left_out(route: Route, subject: Digest) -> Iterator[Manifest]:
     for tag in companion_tags(subject)[:1]:
         record = route.fleet.copied(route.job.destination, route.target, tag)
         manifest = route.source.get_manifest(route.repository, tag) if record else None
-        head = route.destination.head_manifest(route.target, tag) if manifest else None
-        if manifest and head and head.digest == manifest.digest:
+        # It was seen at the destination a moment ago, or it would come along; at the source it may have moved since.
+        if record and manifest and manifest.digest == record.digest:
             yield manifest
 
 

@@ -498,3 +498,74 @@ def test_the_signature_of_an_index_is_over_the_index(make_world: MakeWorld) -> N
 
     assert world.run(world.job()).outcome == "copied"
     assert is_whole(world["us"], API, "v1", pushed)
+
+
+def test_a_signature_that_is_listed_twice_is_one(make_world: MakeWorld) -> None:
+    world = make_world(requiring(SIGNER.key))
+    pushed = image()
+    made = signing.bundle(STRANGER, pushed)
+    world.push("eu", "v1", pushed)
+    world.push("eu", None, made)
+    push_manifest(world["eu"], API, referrers_tag(pushed.digest), index([made]))
+
+    reason = world.run(world.job()).reason or ""
+
+    assert reason.endswith("none of the rule's keys made it")
+    assert len([text for text in world.asked("eu") if "GET blobs/" in text]) == 1
+
+
+# What is there already
+
+
+def test_later_signatures_of_what_is_shown_come_by_themselves(make_world: MakeWorld) -> None:
+    world = make_world(requiring())
+    pushed = image()
+    tag = signature_tag(pushed)
+    world.push("eu", "v1", pushed)
+    world.run(world.job())
+    world.run(sign(world, pushed))
+    world.settle()
+
+    again = world.run(sign(world, pushed, signature(pushed, "another key")))
+
+    assert again.outcome == "copied"
+    assert is_whole(world["us"], API, tag, signature(pushed, "another key"))
+    assert world.ledger.job(world.job().id) is None
+
+
+def test_signatures_that_a_rule_takes_by_their_own_tag_need_none(make_world: MakeWorld) -> None:
+    world = make_world(replace(requiring(), filters=()))
+    pushed = image()
+
+    assert world.run(sign(world, pushed)).outcome == "copied"
+
+
+def test_a_signature_that_moves_while_it_is_looked_at_does_not_count_before_it_is_there(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(requiring())
+    pushed = image()
+    tag = signature_tag(pushed)
+    world.push("eu", "v1", pushed)
+    sign(world, pushed)
+    world.run(world.job())
+    world.push("eu", "v2", pushed)
+
+    once(world["us"], "HEAD", f"manifests/{tag}", lambda: sign(world, pushed, signature(pushed, "moved")))
+    waits = world.run(world.job("v2"))
+
+    assert waits.state is State.PENDING
+    world.settle()
+    assert is_whole(world["us"], API, tag, signature(pushed, "moved"))
+
+
+def test_what_a_resync_listed_before_is_not_believed_after_the_first_look(make_world: MakeWorld) -> None:
+    world = make_world(requiring())
+    pushed = image()
+    world.push("eu", "v1", pushed)
+    world.ledger.fleet.note_companions("eu", world.job().repository, [])
+    world.run(world.job(), action=None)
+
+    sign(world, pushed)  # and nobody tells
+
+    assert world.hurried(world.job()).outcome == "copied"
