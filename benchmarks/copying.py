@@ -78,7 +78,13 @@ class Arena:
         """`replicator up`, running."""
         with (
             tempfile.TemporaryDirectory(prefix="up-", dir=self.directory) as directory,
-            running(Path(directory), self.source, self.destination, ca_file=self.ca_file) as tree,
+            running(
+                Path(directory),
+                self.source,
+                self.destination,
+                rules={namespace: f"{namespace}/**" for namespace in self.found},
+                ca_file=self.ca_file,
+            ) as tree,
         ):
             yield tree
 
@@ -86,7 +92,16 @@ class Arena:
     def ours(self) -> Iterator[Runner]:
         """A tree of its own."""
         with self.tree() as tree:
-            yield runner(tree)
+            yield self.runner(tree)
+
+    def runner(self, tree: Ours, **wish: object) -> Runner:
+        """Ours, told to resync with these wishes. As the peers are, it is told the names of the repositories."""
+
+        def copy(namespace: str) -> None:
+            names = ",".join(repositories(self.found[namespace]))
+            tree.resync(namespace, repository=f"{{{names}}}", **wish)
+
+        return Runner(copy, lambda: tree.up.pids)
 
     @contextlib.contextmanager
     def peer(self, peer: Peer) -> Iterator[Runner]:
@@ -118,11 +133,6 @@ def main() -> None:
                     file=sys.stderr,
                 )
     _print([_standing(name, rounds) for name, rounds in found.items()], arena, options)
-
-
-def runner(tree: Ours, **wish: object) -> Runner:
-    """Ours, told to resync with these wishes."""
-    return Runner(lambda namespace: tree.resync(f"{namespace}/**", **wish), lambda: tree.up.pids)
 
 
 def _measured(
@@ -175,8 +185,8 @@ def _contestants(stack: contextlib.ExitStack, arena: Arena) -> Contestants:
     if arena.workload.is_in_sync:
         tree = stack.enter_context(arena.tree())
         found = {
-            OURS: lambda: contextlib.nullcontext(runner(tree)),
-            TRUSTING: lambda: contextlib.nullcontext(runner(tree, recheck=0.01)),
+            OURS: lambda: contextlib.nullcontext(arena.runner(tree)),
+            TRUSTING: lambda: contextlib.nullcontext(arena.runner(tree, recheck=0.01)),
         }
     absent = {peer.program for peer in PEERS if not peer.is_here}
     for name in sorted(absent):

@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.ours import DESTINATION, RULE, Ours, running
+from benchmarks.ours import DESTINATION, Ours, running
 from benchmarks.rig import AccessLog, cpu_s, machine, need
 from benchmarks.storage import Storage
 from replicator.jobs import Job
@@ -32,6 +32,7 @@ from replicator.rules import Registry, RegistryType
 from tests.fakes import images
 from tests.integration.processes import DockerRegistry, wait_until
 
+RULE = "everything"
 TAGS = 10
 """Of each repository."""
 AIM_MS = 3.0
@@ -130,9 +131,8 @@ def _start(stack: contextlib.ExitStack, jobs: int) -> Bench:
         storage = Storage(registry.storage)
         for repository, tag in _places(jobs):
             storage.put(repository, tag, image)
-    return Bench(
-        stack.enter_context(running(directory / "ours", source, destination)), source, destination, jobs
-    )
+    tree = stack.enter_context(running(directory / "ours", source, destination, rules={RULE: "team/**"}))
+    return Bench(tree, source, destination, jobs)
 
 
 def _places(jobs: int) -> Iterator[tuple[Repository, Tag]]:

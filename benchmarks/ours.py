@@ -6,7 +6,7 @@ Whether the work has ended is read from its ledger, not asked of its receiver: l
 import contextlib
 import http.client
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchmarks.rig import Up
@@ -14,7 +14,7 @@ from replicator.ledger import Ledger, SweepState
 from replicator.runtime import embedded_socket
 from tests.integration.processes import DockerRegistry, free_port, wait_until
 
-RULE, SOURCE, DESTINATION = "everything", "eu", "us"
+SOURCE, DESTINATION = "eu", "us"
 POLL_S = 0.01
 ENDS_WITHIN_S = 300.0
 
@@ -23,30 +23,28 @@ REGISTRY = """\
     type: distribution
     url: {url}
 """
-RULES = """\
-registries:
-{registries}rules:
-  - name: everything
+RULE = """\
+  - name: {name}
     source: eu
     destinations: [us]
     trigger: {{type: manual}}
     filters:
-      - {{type: name, value: "**"}}
+      - {{type: name, value: "{repositories}"}}
 """
 
 
 class Ours:
-    """A running tree of `replicator up` with one rule, from `SOURCE` to `DESTINATION`."""
+    """A running tree of `replicator up`, with rules from `SOURCE` to `DESTINATION`."""
 
     def __init__(self, up: Up, port: int, ledger: Ledger) -> None:
         self.up = up
         self.ledger = ledger
         self._port = port
 
-    def resync(self, repository: str, **wish: object) -> None:
-        """Have all repositories of that pattern brought in line; returns when the last tag is verified."""
-        sweep = str(self.post("/api/v1/resync", {"repository": repository, **wish})["id"])
-        wait_until(lambda: self._has_ended(sweep), ENDS_WITHIN_S, what="the resync ends", poll_s=POLL_S)
+    def resync(self, rule: str, **wish: object) -> None:
+        """Have all brought in line that the rule takes; returns when the last tag is verified."""
+        sweep = str(self.post("/api/v1/resync", {"rule": rule, **wish})["id"])
+        wait_until(lambda: self._has_ended(sweep, rule), ENDS_WITHIN_S, what="the resync ends", poll_s=POLL_S)
         failed = [f"{job.repository}: {job.reason}" for job in self.ledger.view.failures(3)]
         assert not failed, failed
 
@@ -63,35 +61,46 @@ class Ours:
         found: dict[str, object] = json.loads(text)
         return found
 
-    def _has_ended(self, sweep_id: str) -> bool:
+    def _has_ended(self, sweep_id: str, rule: str) -> bool:
         sweep = self.ledger.sweeps.view(sweep_id)
         assert sweep is not None
         if sweep.state is SweepState.FAILED:
             raise RuntimeError(f"the resync failed: {sweep.error}")
         if sweep.state is not SweepState.DONE:
             return False
-        (lane,) = self.ledger.view.lanes([(RULE, DESTINATION)]).values()
+        (lane,) = self.ledger.view.lanes([(rule, DESTINATION)]).values()
         return lane.pending == 0
 
 
 @contextlib.contextmanager
 def running(
-    directory: Path, source: DockerRegistry, destination: DockerRegistry, *, ca_file: Path | None = None
+    directory: Path,
+    source: DockerRegistry,
+    destination: DockerRegistry,
+    *,
+    rules: Mapping[str, str],
+    ca_file: Path | None = None,
 ) -> Iterator[Ours]:
-    """`replicator up` on a ledger that knows nothing, from its readiness to its end."""
-    rules, port = directory / "rules", free_port()
-    rules.mkdir(parents=True)
-    (rules / "rules.yaml").write_text(rules_text(source.url, destination.url, ca_file))
-    with Up(directory, rules, port) as up:
+    """`replicator up` on a ledger that knows nothing, from its readiness to its end.
+
+    `rules` are names, each with the pattern of the repositories that the rule takes.
+    """
+    port = free_port()
+    (directory / "rules").mkdir(parents=True)
+    text = _registries(source.url, destination.url, ca_file) + _rules(rules)
+    (directory / "rules/rules.yaml").write_text(text)
+    with Up(directory, directory / "rules", port) as up:
         ledger = Ledger.connect(f"unix://{embedded_socket(up.data)}")
         with contextlib.closing(ledger):
             yield Ours(up, port, ledger)
 
 
-def rules_text(source: str, destination: str, ca_file: Path | None = None) -> str:
-    """The rules, with the registries at these URLs."""
+def _registries(source: str, destination: str, ca_file: Path | None) -> str:
     trust = f"    tls: {{ca_file: {ca_file}}}\n" if ca_file else ""
     found = [(SOURCE, source), (DESTINATION, destination)]
-    return RULES.format(
-        registries="".join(REGISTRY.format(name=name, url=url) + trust for name, url in found)
-    )
+    return "registries:\n" + "".join(REGISTRY.format(name=name, url=url) + trust for name, url in found)
+
+
+def _rules(rules: Mapping[str, str]) -> str:
+    found = (RULE.format(name=name, repositories=pattern) for name, pattern in rules.items())
+    return "rules:\n" + "".join(found)

@@ -27,6 +27,7 @@ from tests.fakes.images import OCI_LAYER, Image
 from tests.fakes.raw import RawClient
 from tests.integration.processes import DockerRegistry
 
+RULE = "everything"
 AIM_MIB = 120
 SIZES_MIB = (1, 64, 512)
 """Before the largest."""
@@ -42,11 +43,13 @@ def main() -> None:
         source, destination = (
             stack.enter_context(DockerRegistry(directory / name)) for name in ("source", "destination")
         )
-        tree = stack.enter_context(running(directory / "ours", source, destination))
+        tree = stack.enter_context(
+            running(directory / "ours", source, destination, rules={RULE: "memory/**"})
+        )
         print(f"{machine()}\n\nlayer MiB  peak of a worker child, MiB")
         for size in sizes:
             digest = _push(source.url, f"memory/of{size}", size)
-            tree.resync(f"memory/of{size}")
+            tree.resync(RULE, repository=f"memory/of{size}")
             assert images.head(destination.url, f"memory/of{size}", "v1") == digest, "it did not arrive"
             peak_mib = max(_peaks_mib(tree.up.pids))
             print(f"{size:9} {peak_mib:28.0f}")
