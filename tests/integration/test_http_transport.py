@@ -12,7 +12,7 @@ from typing import Protocol
 import pytest
 import trustme
 
-from replicator.errors import ReplicatorError, Unavailable
+from replicator.errors import ReplicatorError, TemporaryError, Unavailable
 from replicator.oci import Digest, Repository, Tag
 from replicator.registry import RegistryClient, connect
 from replicator.registry.addresses import URL, Origin
@@ -293,9 +293,6 @@ def test_a_connection_in_use_ends_after_its_transport(stack: ExitStack, connecti
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nhello",
-        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
         b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000,
         b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\n",
@@ -314,6 +311,26 @@ def test_an_answer_that_is_none_is_an_outage(raw: bytes, stack: ExitStack) -> No
         client.get_manifest(Repository("a"), Tag("v1"))
 
     assert caught.value.registry == "eu"
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello",
+    ],
+)
+def test_an_answer_with_half_a_body_is_asked_for_again_later(raw: bytes, stack: ExitStack) -> None:
+    def play(talk: Talk) -> None:
+        talk.head()
+        talk.say(raw)
+
+    client = client_of(stack.enter_context(Peer(play)))
+
+    with pytest.raises(TemporaryError):
+        client.get_manifest(Repository("a"), Tag("v1"))
     client.close()
 
 
