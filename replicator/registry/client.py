@@ -119,7 +119,7 @@ class RegistryClient:
 
     @contextmanager
     def open_blob(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The pieces of a blob, 1 MiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
+        """The pieces of a blob, 512 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
         with BlobReader(self._session, repository, descriptor).open() as verified:
             yield self._session.carried(verified)
 
