@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from replicator.errors import InUse, NotYet, PermanentError, TemporaryError, Unsupported
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Copied, Promotion
-from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag, referrers_tag
+from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag, is_referrers_tag, referrers_tag
 from replicator.plan import ListReferrers, Removal, decide_removal
 from replicator.rules import PROMOTION, RuleSet
 from replicator.transfer.listing import enter, strike
@@ -49,6 +49,8 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
 
     Raises NotYet until the source has been without it for the rule's grace.
     """
+    if isinstance(route.landing, Tag) and is_referrers_tag(route.landing):
+        return Result(Outcome.SKIPPED, None, "a list of referrers is each registry's own")
     head = route.destination.head_manifest(route.target, route.landing)
     found = head.digest if head else None
     record = route.fleet.copied(route.job.destination, route.target, route.landing)

@@ -335,3 +335,18 @@ def test_i11_a_repository_that_is_gone_is_found_by_a_comparison_and_held_by_the_
     (blocked,) = world.ledger.view.failures()
     assert blocked.state is State.BLOCKED
     assert tags(world["us"], API) == {blocked.reference}
+
+
+@pytest.mark.parametrize("there", [Features(), OLD_STYLE], ids=["to-api", "to-tag"])
+def test_i9_a_list_that_goes_at_the_source_says_nothing_of_the_destination_s(
+    make_world: MakeWorld, there: Features
+) -> None:
+    world = make_world(replace(DELETING, filters=ALL), features={"eu": OLD_STYLE, "us": there})
+    world.push("eu", None, SBOM)
+    push_manifest(world["eu"], API, LIST, index([SBOM]))
+    copied(world)
+    world.delete("eu", LIST)
+
+    assert world.remove(world.job(LIST)).outcome == "skipped"
+    assert world.digest("us", SBOM.digest) == SBOM.digest
+    assert (world.digest("us", LIST) is None) == there.referrers
