@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from replicator.errors import Corrupt
+from replicator.errors import Corrupt, TemporaryError
 from replicator.oci import OCI_INDEX, Descriptor, Digest, Repository, Tag, parse_manifest
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.pages import PAGE_BYTES, names_of, pages
@@ -99,8 +99,10 @@ def referrers(session: Session, repository: Repository, digest: Digest) -> list[
     """What refers to `digest`; None where the registry has no referrers API."""
     call = _referrers_call(session, repository, digest)
     found: dict[Digest, Descriptor] = {}
-    for answer in pages(session, call):
+    for number, answer in enumerate(pages(session, call)):
         if not _is_list(answer):
+            if number:
+                raise TemporaryError(f"{call.topic}: the listing went away while it was read")
             return [] if _serves(answer, call.topic) is None else None
         try:
             children = parse_manifest(answer.body, OCI_INDEX).children

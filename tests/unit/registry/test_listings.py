@@ -176,6 +176,16 @@ def test_referrers_are_listed_over_all_pages() -> None:
     ]
 
 
+def test_a_later_page_that_is_no_list_does_not_pass_for_a_registry_without_the_api() -> None:
+    first = httpx.Response(
+        200, content=index_of([SBOM]), headers=INDEX | {"Link": f'<{REFERRERS}?page=2>; rel="next"'}
+    )
+    second = httpx.Response(200, content=b"<html>", headers={"Content-Type": "text/html"})
+
+    with pytest.raises(TemporaryError, match="went away"):
+        client_of(Script({f"GET {REFERRERS}": [first, second]})).referrers(API, MANIFEST.digest)
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
