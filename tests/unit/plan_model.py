@@ -128,10 +128,11 @@ def referrers(draw: st.DrawFn, depth: int, subject: Artifact) -> Artifact:
 def companions(draw: st.DrawFn, subject: Manifest) -> list[tuple[Tag, Artifact]]:
     """Signatures; some are the same bytes under another subject, and some are the subject itself."""
     tags = [tag for tag in companion_tags(subject.digest) if draw(st.integers(0, 3)) == 0]
-    manifests = st.sampled_from(
-        [image(blob("s"), note=note) for note in "xy"] + [subject] * (not subject.children)
-    )
-    return [(tag, Artifact(draw(manifests))) for tag in tags]
+    one, other = (Artifact(image(blob("s"), note=note)) for note in "xy")
+    several = Artifact(index(pointer(one.manifest), blob("h")), children=(one,))
+    several = replace(several, loose=several.manifest.children[1:])
+    itself = [] if subject.children else [Artifact(subject)]
+    return [(tag, draw(st.sampled_from([one, other, several, *itself]))) for tag in tags]
 
 
 def alone(artifact: Artifact) -> Artifact:
