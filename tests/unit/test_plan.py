@@ -149,6 +149,11 @@ def test_no_step_comes_twice(case: Case) -> None:
 
 
 @given(CASES)
+def test_no_foreign_layer_is_ever_brought(case: Case) -> None:
+    assert not any(step.blob.is_foreign for step in case.plan(Model()).blobs)
+
+
+@given(CASES)
 def test_a_subject_comes_before_its_signatures_and_referrers(case: Case) -> None:
     writes = case.plan(Model()).writes
     numbered = reversed([*enumerate(writes)])
