@@ -246,11 +246,16 @@ class Fleet:
                 pipe.set(key, job_id, px=max(1, int(ttl_s * 1000)))
             pipe.execute()
 
-    def subject_expected(self, destination: str, repository: Repository, digest: Digest) -> bool:
-        """Whether somebody is about to put that manifest there: a job that is open, and does not wait for a person."""
+    def subject_expected(
+        self, destination: str, repository: Repository, digest: Digest, *, besides: str = ""
+    ) -> bool:
+        """Whether somebody is about to put that manifest there: a job that is open, and does not wait for a person.
+
+        The job of the id `besides` is not meant.
+        """
         with answering():
             job_id = self._redis.get(_subject(destination, repository, digest))
-            if not job_id:
+            if not job_id or str(job_id) == besides:
                 return False
             generation, state = self._redis.hmget(f"{PREFIX}job:{job_id!s}", "gen", "state")
         return generation is not None and state is None

@@ -51,6 +51,7 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
     """
     if isinstance(route.landing, Tag) and is_referrers_tag(route.landing):
         return Result(Outcome.SKIPPED, None, "a list of referrers is each registry's own")
+    _wait_for_who_brings_it(route)
     head = route.destination.head_manifest(route.target, route.landing)
     found = head.digest if head else None
     record = route.fleet.copied(route.job.destination, route.target, route.landing)
@@ -74,6 +75,15 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
             return Result(Outcome.BLOCKED, found, theirs)
         case _:
             return _delete(route, writer, found, clause)
+
+
+def _wait_for_who_brings_it(route: Route) -> None:
+    # While it comes with its subject it has no lock of its own: who read it before it went would still write it.
+    digest, job_id = route.landing, route.claim.id
+    if isinstance(digest, Digest) and route.fleet.subject_expected(
+        route.job.destination, route.target, digest, besides=job_id
+    ):
+        raise NotYet(f"{route}: another job is just bringing it there", retry_after=1.0)
 
 
 def _keeper(route: Route, rules: RuleSet, record: Copied) -> str:

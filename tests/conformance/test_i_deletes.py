@@ -350,3 +350,23 @@ def test_i9_a_list_that_goes_at_the_source_says_nothing_of_the_destination_s(
     assert world.remove(world.job(LIST)).outcome == "skipped"
     assert world.digest("us", SBOM.digest) == SBOM.digest
     assert (world.digest("us", LIST) is None) == there.referrers
+
+
+def test_i9_a_referrer_that_is_deleted_while_its_subject_is_copied_goes_too(make_world: MakeWorld) -> None:
+    world = make_world(DELETING)
+    world.push("eu", None, SBOM)
+    world.push("eu", "v1", ONE)
+
+    def deleted() -> None:
+        world.delete("eu", SBOM.digest)
+        world.tell(world.job(SBOM.digest), "delete", SBOM.digest)
+        for _ in range(2):
+            world.work(world.job(SBOM.digest))
+            time.sleep(DELETING.delete_grace_s)
+
+    once(world["us"], "PUT", f"manifests/{ONE.digest}", deleted)
+    world.run(world.job())
+    world.settle()
+
+    assert is_whole(world["us"], API, "v1", ONE)
+    assert world.digest("us", SBOM.digest) is None

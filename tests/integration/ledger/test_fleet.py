@@ -163,6 +163,7 @@ def test_an_announced_subject_is_expected_there_alone(ledger: Ledger) -> None:
     ledger.fleet.expect_subjects("us", HERE, [DIGEST], job_id=job().id, ttl_s=60)
 
     assert ledger.fleet.subject_expected("us", HERE, DIGEST)
+    assert not ledger.fleet.subject_expected("us", HERE, DIGEST, besides=job().id)
     assert not ledger.fleet.subject_expected("us", HERE, OTHER)
     assert not ledger.fleet.subject_expected("ap", HERE, DIGEST)
 
