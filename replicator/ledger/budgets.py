@@ -21,7 +21,7 @@ from replicator.ledger.allowance import Allowance
 from replicator.ledger.availability import Availability
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
-from replicator.ledger.slots import LEASE_S, PATIENCE_S, Slot, Slots
+from replicator.ledger.slots import LEASE_S, Slot, Slots
 from replicator.limits import (
     RETRY_AFTER_DEFAULT_S,
     WINDOW,
@@ -36,6 +36,7 @@ from replicator.rules import Limits
 
 log = logging.getLogger(__name__)
 
+RATE_PATIENCE_S = 30.0
 LOOK_EVERY_S = 0.1
 """How old what a process knows of a registry's wishes may be."""
 
@@ -87,10 +88,10 @@ class Budget:
     def enter(self) -> "Passage":
         """Returns when a request may be sent now; the caller ends the passage when its answer is read.
 
-        Raises NotYet if the registry asked everybody to wait, or if it is not this request's turn within half a minute.
+        Raises NotYet if the registry asked everybody to wait, or if it is not this request's turn within a minute.
         """
         self._heed()
-        if self._requests and (wait_s := self._requests.take(1, PATIENCE_S)):
+        if self._requests and (wait_s := self._requests.take(1, RATE_PATIENCE_S)):
             self._sleep(wait_s)
         slot = self._slots.take(self._at_once) if self._heed() else None
         return Passage(self, slot)

@@ -3,9 +3,9 @@
 A process renews all that it holds every few seconds, in a thread; the slots of one that was killed are free again when
 their leases end.
 
-Who copies holds a slot of the source while it asks for one of the destination, and may meet somebody who holds them the
-other way round. So who holds one waits for another only for a moment, and then gives up both. Within one registry such
-a pair would wait for itself: there, what a thread asks for while its first request goes on needs no slot of its own.
+Who copies holds a slot of the source while it waits for one of the destination, and may meet somebody who holds them
+the other way round. Then the one that came later waits for a moment only, and gives up both. Within one registry such a
+pair would wait for itself: there, what a thread asks for while its first request goes on needs no slot of its own.
 """
 
 import secrets
@@ -22,8 +22,9 @@ from replicator.ledger.scripts import Scripts
 from replicator.limits import look_again_s
 
 LEASE_S = 15.0
-PATIENCE_S = 30.0
-NESTED_PATIENCE_S = 5.0
+PATIENCE_S = 60.0
+CROSSED_PATIENCE_S = 2.0
+"""How long who came later waits for somebody who may be waiting for it. A circle of more than two ends by the other."""
 
 _thread = threading.local()
 
@@ -67,7 +68,7 @@ class Slots:
         if any(slot.registry == self._registry for slot in held):
             return None
         slot = Slot(self._registry, secrets.token_hex(8), held)
-        self._wait(slot.name, most, NESTED_PATIENCE_S if held else PATIENCE_S)
+        self._wait(slot, most)
         held.append(slot)
         with self._lock:
             self._leased.add(slot.name)
@@ -85,23 +86,25 @@ class Slots:
             self._leased.discard(slot.name)
         self._leave(slot.name, "")
 
-    def _wait(self, name: str, most: Callable[[], int], patience_s: float) -> None:
-        ticket, deadline = "", time.monotonic() + patience_s
+    def _wait(self, slot: Slot, most: Callable[[], int]) -> None:
+        ticket, deadline = "", time.monotonic() + PATIENCE_S
+        elsewhere = [other.registry for other in slot.held]
         try:
-            while time.monotonic() < deadline:
+            while (now := time.monotonic()) < deadline:
                 with answering():
-                    place, ticket = self._take(self._registry, name, ticket, most(), self._lease_s)
+                    place, ticket, is_crossed = self._take(
+                        self._registry, slot.name, ticket, most(), self._lease_s, *elsewhere
+                    )
                 if place < 0:
                     return
+                if is_crossed:
+                    deadline = min(deadline, now + CROSSED_PATIENCE_S)
                 self._sleep(look_again_s(place))
         except BaseException:
-            self._leave(name, ticket)
+            self._leave(slot.name, ticket)
             raise
-        self._leave(name, ticket)
-        raise NotYet(
-            f"{self._registry}: no request ended within {patience_s:.0f} s to make room for another",
-            retry_after=1.0,
-        )
+        self._leave(slot.name, ticket)
+        raise NotYet(f"{self._registry}: gets as many requests at once as it bears", retry_after=1.0)
 
     def _leave(self, name: str, ticket: str) -> None:
         try:
@@ -114,12 +117,12 @@ class Slots:
         while True:
             time.sleep(self._lease_s / 3)
             with self._lock:
-                leased = sorted(self._leased)
-                if not leased:
+                if not self._leased:
                     self._keeper = None
                     return
-            try:
-                with answering():
-                    self._renew(self._registry, self._lease_s, *leased)
-            except LedgerUnavailable:
-                continue
+                # Nobody gives a slot back meanwhile: it would be taken again.
+                try:
+                    with answering():
+                        self._renew(self._registry, self._lease_s, *self._leased)
+                except LedgerUnavailable:
+                    continue

@@ -11,6 +11,7 @@ import pytest
 from replicator.errors import LedgerUnavailable, NotYet
 from replicator.ledger import Budget, Ledger, connect
 from replicator.ledger.budgets import LOOK_EVERY_S
+from replicator.ledger.slots import CROSSED_PATIENCE_S
 from replicator.limits import WINDOW, Quota
 from replicator.rules import Limits
 from tests.integration.ledger.conftest import Server
@@ -141,17 +142,18 @@ def test_a_request_within_another_to_the_same_registry_needs_no_slot(budget: Mak
     alone.enter().end()
 
 
-def test_two_that_hold_what_the_other_wants_give_way(budget: Make) -> None:
+def test_of_two_that_hold_what_the_other_wants_one_gives_way(budget: Make) -> None:
     eu, us = budget("eu", concurrency=1), budget("us", concurrency=1)
-    both, refused = threading.Barrier(2), []
+    both, ends = threading.Barrier(2), []
 
     def cross(mine: Budget, others: Budget) -> None:
         held = mine.enter()
         both.wait()
         try:
             others.enter().end()
-        except NotYet as exc:
-            refused.append(exc)
+            ends.append("served")
+        except NotYet:
+            ends.append("gave way")
         finally:
             held.end()
 
@@ -161,9 +163,29 @@ def test_two_that_hold_what_the_other_wants_give_way(budget: Make) -> None:
     for thread in threads:
         thread.join()
 
-    assert refused
-    eu.enter().end()
-    us.enter().end()
+    assert ends == ["gave way", "served"]
+
+
+def test_who_holds_one_place_waits_for_another_as_long_as_anybody(budget: Make) -> None:
+    eu, us, got = budget("eu", concurrency=2), budget("us", concurrency=1), []
+    busy = us.enter()
+
+    def copy() -> None:
+        reading = eu.enter()
+        us.enter().end()
+        reading.end()
+        got.append(True)
+
+    threads = [threading.Thread(target=copy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(CROSSED_PATIENCE_S + 0.5)
+    assert got == []
+    busy.end()
+    for thread in threads:
+        thread.join()
+
+    assert got == [True, True]
 
 
 def test_a_rate_holds_over_all(budget: Make) -> None:
