@@ -15,7 +15,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 CORE := oci platforms signing events rules jobs plan drift estimate limits
 # Real servers and clients that the integration tests are judged by. Debian's packages have the names of the programs.
-JUDGES := docker-registry redis-server skopeo
+JUDGES := docker-registry redis-server skopeo nginx
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As pip does: a company's own CA is known to the system, not to uv.

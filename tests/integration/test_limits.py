@@ -1,5 +1,6 @@
 """Limits of a registry, with several processes that know nothing of each other at one registry that counts."""
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 
 import pytest
 
@@ -19,9 +21,11 @@ from replicator.ledger import Budget, Ledger, connect
 from replicator.oci import Descriptor, Digest, Repository, Tag
 from replicator.registry import RegistryClient
 from replicator.rules import Limits, Registry, RegistryType
+from tests import judges
 from tests.fakes.images import layer_bytes, push_blob
+from tests.fakes.raw import RawClient
 from tests.fakes.registry import FakeRegistry
-from tests.integration.processes import RedisServer
+from tests.integration.processes import DockerRegistry, Process, RedisServer, free_port
 
 API = Repository("team/api")
 MIB = 1024 * 1024
@@ -53,6 +57,46 @@ class Counting(FakeRegistry):
         finally:
             with self._lock:
                 self._running -= 1
+
+
+class Nginx(Process):
+    """nginx before a registry, which it lets have 20 requests a second and a few more; the rest are 429."""
+
+    def __init__(self, directory: Path, upstream: str) -> None:
+        super().__init__(directory)
+        self._binary = judges.need("nginx")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._requests = directory / "requests"
+        (directory / "nginx.conf").write_text(
+            f"""daemon off; pid {directory}/pid; error_log {directory}/errors; user root;
+            events {{}}
+            http {{
+              log_format times '$msec $status $uri'; access_log {self._requests} times;
+              limit_req_zone all zone=all:1m rate=20r/s; limit_req_status 429;
+              client_body_temp_path {directory}/bodies; proxy_temp_path {directory}/proxied;
+              server {{
+                listen 127.0.0.1:{self.port};
+                location /v2/ {{
+                  limit_req zone=all burst=5 nodelay; add_header Retry-After 1 always; proxy_pass {upstream};
+                }}
+              }}
+            }}"""
+        )
+
+    @property
+    def log_of_requests(self) -> list[tuple[float, int]]:
+        """When each request for a manifest was answered, and how."""
+        lines = [line.split() for line in self._requests.read_text().splitlines() if "/manifests/" in line]
+        return [(float(at), int(status)) for at, status, _ in lines]
+
+    def _command(self) -> list[str]:
+        return [str(self._binary), "-p", str(self.directory), "-c", "nginx.conf"]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError), RawClient(self.url) as client:
+            return client.call("GET", "/").status == 404
+        return False
 
 
 @contextmanager
@@ -224,3 +268,28 @@ def test_many_refusals_at_once_halve_the_window_once(redis_server: RedisServer, 
     assert registry.requests("HEAD")[0].status == 429
     assert ledger.budgets.windows({"eu": limits}) == {"eu": 2 if limits.concurrency else 16}
     ledger.close()
+
+
+def test_a_proxy_that_limits_requests_never_has_to_refuse_one_within_them(
+    redis_server: RedisServer, docker_registry: DockerRegistry, tmp_path: Path
+) -> None:
+    with Nginx(tmp_path / "nginx", docker_registry.url) as nginx:
+        together(redis_server.url, nginx.url, Limits(requests_per_second=15), *["ask"] * 3, seconds=3)
+        log = nginx.log_of_requests
+
+    assert {status for _, status in log} == {404}
+    assert len(log) > 15
+
+
+def test_a_proxy_that_refused_requests_is_left_alone_by_all(
+    redis_server: RedisServer, docker_registry: DockerRegistry, tmp_path: Path
+) -> None:
+    with Nginx(tmp_path / "nginx", docker_registry.url) as nginx:
+        together(redis_server.url, nginx.url, Limits(), *["ask"] * 3, seconds=4)
+        log = nginx.log_of_requests
+
+    refused = [at for at, status in log if status == 429]
+    assert refused
+    assert len(log) > len(refused) + 10
+    for at in refused:
+        assert [came for came, _ in log if at + 0.4 < came < at + 0.95] == []
