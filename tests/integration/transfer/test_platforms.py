@@ -9,7 +9,7 @@ from replicator.demo.features import Features
 from replicator.ledger import REPAIR, State
 from replicator.oci import OCI_INDEX, Digest, Repository, Tag, parse_manifest
 from replicator.platforms import LEFT_OUT, choose, parse_platform, rebuilt
-from replicator.rules import Rule
+from replicator.rules import Rule, Signatures
 from tests.fakes.images import (
     OCI_LAYER,
     Image,
@@ -214,6 +214,19 @@ def test_the_signatures_of_what_is_there_follow(make_world: MakeWorld) -> None:
         False,
     ]
     assert there(world, *[referrer(each) for each in (TOP, A, C)]) == [True, True, False]
+
+
+def test_a_sparse_index_is_held_back_until_it_is_signed_where_that_is_required(make_world: MakeWorld) -> None:
+    world = make_world(replace(ONE, signatures=Signatures.REQUIRE), features=SPARSE)
+    world.push("eu", "v1", TOP)
+
+    assert world.run(world.job()).state is State.PENDING
+    assert (world.digest("us"), world.ledger.fleet.capability("us", "sparse-index")) == (None, None)
+
+    world.push("eu", signature_tag(TOP), signature(TOP))
+    assert world.hurried(world.job()).outcome == "copied"
+    assert (world.digest("us"), there(world, A, B)) == (TOP.digest, [True, False])
+    assert world.digest("us", signature_tag(TOP)) == signature(TOP).digest
 
 
 def test_a_second_tag_of_a_sparse_index_brings_no_blob_again(make_world: MakeWorld) -> None:
