@@ -28,6 +28,9 @@ AGAIN_TIMES = 16
 
 def make_sweeper(runtime: Runtime, stop: threading.Event) -> Callable[[], None]:
     """One step of the loop: ask for what is due, make one comparison if one waits, else pause a moment."""
+    # Not forked from here: this process has threads and connections. The server that forks has read the modules, once.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
 
     def sweep() -> None:
         ask_for_due(runtime)
@@ -36,10 +39,8 @@ def make_sweeper(runtime: Runtime, stop: threading.Event) -> Callable[[], None]:
             stop.wait(LOOK_EVERY_S)
             return
         log.info("sweep begins", extra={"sweep": taken.id, "kind": taken.kind, "by": taken.by})
-        # Spawned, not forked: this process has threads and connections. Daemonic: it ends with this process.
-        process = multiprocessing.get_context("spawn").Process(
-            target=run, args=(runtime.settings, taken.id), daemon=True
-        )
+        # Daemonic: it ends with this process.
+        process = context.Process(target=run, args=(runtime.settings, taken.id), daemon=True)
         process.start()
         try:
             while process.is_alive() and not stop.is_set():
