@@ -7,6 +7,7 @@ import pytest
 
 from replicator.jobs import Job
 from replicator.ledger import Claim, State
+from replicator.oci import Digest
 from replicator.transfer import answer
 from tests.fakes.images import image
 from tests.integration.transfer.conftest import MakeWorld
@@ -86,3 +87,17 @@ def test_a_process_that_is_told_to_stop_gives_back_what_it_did_not_end(world: Wo
 
     assert [claim.attempts for claim in claims if isinstance(claim, Claim)] == [1] * len(jobs)
     assert [tag for tag in TAGS if world.digest("us", tag)] == []
+
+
+def test_jobs_of_a_doorbell_ask_once_for_a_blob_that_another_repository_has(world: World) -> None:
+    other = image([b"shared"])
+    world.push("eu", "v1", other, repository="team/other")
+    world.run(world.job(repository="team/other"))
+    jobs = wanted(world)
+    world.forget_requests()
+
+    answer([job.id for job in jobs], world.tools())
+
+    mounts = [entry for entry in world["us"].log if entry.query.get("mount") == Digest.of(b"shared")]
+    assert [entry.query["from"] for entry in mounts] == ["team/other"]
+    assert world.ledger.view.jobs(state=State.PENDING) == []
