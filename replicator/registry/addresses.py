@@ -15,6 +15,8 @@ import httpx
 from replicator.errors import ConfigError
 from replicator.rules.registries import Registry, RegistryType
 
+# One slash, then only what needs no quoting, and no segment of dots.
+_PLAIN = re.compile(r"/(?!/)(?!.*/\.)(?!\.)(?:[A-Za-z0-9._~/=&?+,:@!$'()*;-]|%[0-9A-Fa-f]{2})*")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 # Docker Hub's names in references and in old configuration files; its API lives at another host.
@@ -66,6 +68,14 @@ class URL:
     def at(self, target: str) -> "URL":
         """Another target at the same origin."""
         return URL(self.origin, target)
+
+    def beside(self, location: str) -> "URL | None":
+        """What `location` is if it is plain, as most are: a path and query at this very origin, nothing to resolve.
+
+        A registry names one for each blob, hundreds of characters long: httpx takes 0.5 ms and more to read it.
+        """
+        target = location.removeprefix(f"{self.origin.scheme}://{self.origin.authority}")
+        return self.at(target) if _PLAIN.fullmatch(target) else None
 
     def join(self, location: str) -> httpx.URL:
         """What `location` is relative to this one (RFC 3986). Raises httpx.InvalidURL or ValueError."""

@@ -176,6 +176,8 @@ class Session:
 
 def joined(url: URL, location: str, topic: Topic) -> URL:
     """`location` relative to `url` (RFC 3986), without its fragment. Raises PermanentError if that is no URL."""
+    if plain := url.beside(location):
+        return plain
     try:
         there = url.join(location)
     except (httpx.InvalidURL, ValueError) as exc:
