@@ -4,6 +4,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
+import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from replicator.rules.links import Writer
 
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
+_CAPABILITY_KNOWN_S = 60.0
 _DELETIONS_KEPT = 10_000
 _COMPANIONS_TTL_S = 600
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
@@ -97,6 +99,7 @@ class Fleet:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self._capabilities: dict[tuple[str, str], tuple[bool, float]] = {}
         self.flights = Flights(client)
         self.waiters = Waiters(client)
         scripts = Scripts(client)
@@ -220,15 +223,26 @@ class Fleet:
     # What registries can do
 
     def capability(self, registry: str, name: str) -> bool | None:
-        """Whether the registry was found able to do `name` within the last day; None if nobody tried."""
+        """Whether the registry was found able to do `name` within the last day; None if nobody tried.
+
+        What was found is not asked for again for a minute.
+        """
+        value, until = self._capabilities.get((registry, name), (False, 0.0))
+        if time.monotonic() < until:
+            return value
         with answering():
             found = self._redis.get(f"{PREFIX}capability:{registry}|{name}")
-        return None if found is None else found == "1"
+        return None if found is None else self._know(registry, name, found == "1")
 
     def learn(self, registry: str, name: str, value: bool) -> None:
         """Notes whether the registry is able to do `name`."""
         with answering():
             self._redis.set(f"{PREFIX}capability:{registry}|{name}", int(value), ex=_CAPABILITY_TTL_S)
+        self._know(registry, name, value)
+
+    def _know(self, registry: str, name: str, value: bool) -> bool:
+        self._capabilities[registry, name] = (value, time.monotonic() + _CAPABILITY_KNOWN_S)
+        return value
 
     def expect_subjects(
         self,

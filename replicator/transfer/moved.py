@@ -1,10 +1,11 @@
 """What a job moved, as numbers."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from replicator.telemetry import BLOBS, BYTES
 
 _HOW = ("copied", "resumed", "mounted", "present")
+_NAMES = ("size_bytes", *_HOW, "followers")
 
 
 @dataclass
@@ -39,4 +40,5 @@ class Moved:
     @property
     def as_log(self) -> dict[str, int]:
         """What is not zero, for a line of the log."""
-        return {name: number for name, number in asdict(self).items() if number}
+        numbers = (self.size_bytes, self.copied, self.resumed, self.mounted, self.present, self.followers)
+        return {name: number for name, number in zip(_NAMES, numbers, strict=True) if number}
