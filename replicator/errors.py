@@ -6,6 +6,7 @@ ReplicatorError
 │   ├── Denied               the registry knows us and says no, or does not know our credential
 │   ├── Corrupt              bytes do not match their digest, size or declared type
 │   ├── Unsupported          the registry does not offer this operation
+│   ├── TooLarge             the registry, or a proxy before it, takes no request of that size
 │   ├── MissingContent       a destination misses blobs or children that a manifest names
 │   ├── ManifestInvalid      a destination refused a manifest for what it says
 │   ├── SparseRefused        a destination takes no index that names what is left out
@@ -44,6 +45,10 @@ class Corrupt(PermanentError):
 
 class Unsupported(PermanentError):
     """The registry does not offer this operation."""
+
+
+class TooLarge(PermanentError):
+    """A request has a larger body than the registry, or a proxy before it, takes."""
 
 
 class MissingContent(PermanentError):

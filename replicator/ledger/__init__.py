@@ -18,6 +18,7 @@ from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.selection import Selection
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
+from replicator.ledger.uploads import Habit, Place, Uploads
 from replicator.ledger.view import JobView, Lane, State, View, lanes_of
 from replicator.ledger.work import Work
 
@@ -39,6 +40,7 @@ __all__ = [
     "Finish",
     "Fleet",
     "Flights",
+    "Habit",
     "Inbox",
     "Inventory",
     "JobView",
@@ -48,6 +50,7 @@ __all__ = [
     "Pause",
     "PauseKind",
     "Pauses",
+    "Place",
     "Promoted",
     "Promotion",
     "Promotions",
@@ -62,6 +65,7 @@ __all__ = [
     "SweepView",
     "Sweeps",
     "Swept",
+    "Uploads",
     "View",
     "Work",
     "connect",

@@ -17,6 +17,7 @@ from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.flights import Flights
 from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.scripts import Scripts
+from replicator.ledger.uploads import Uploads
 from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.plan import Written, place
@@ -102,6 +103,7 @@ class Fleet:
         self._capabilities: dict[tuple[str, str], tuple[bool, float]] = {}
         self.flights = Flights(client)
         self.waiters = Waiters(client)
+        self.uploads = Uploads(client)
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")

@@ -37,6 +37,13 @@ class BlobReader:
         self._received = 0
 
     @contextmanager
+    def open_rest(self, start: int) -> Iterator[Iterator[bytes]]:
+        """The pieces from byte `start` on, exactly as many as there should be, and not verified."""
+        self._received = start
+        with self._session.stream(self._call(start)) as response:
+            yield self._pieces(response, self._rest(response, start))
+
+    @contextmanager
     def open(self) -> Iterator[Iterator[bytes]]:
         """The verified pieces of the blob. Raises at once if the registry does not offer it at its size."""
         with self._session.stream(self._call()) as response:
@@ -52,7 +59,7 @@ class BlobReader:
     def _verified(self, response: Response) -> Iterator[bytes]:
         hasher = hashlib.new(self._descriptor.digest.algorithm)
         held = b""
-        for piece in self._pieces(response):
+        for piece in self._pieces(response, self._paced(response)):
             hasher.update(piece)
             if held:
                 yield held
@@ -63,10 +70,10 @@ class BlobReader:
         if held:
             yield held
 
-    def _pieces(self, response: Response) -> Iterator[bytes]:
+    def _pieces(self, response: Response, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Exactly as many bytes as the descriptor says, over as many connections as it takes."""
         size = self._descriptor.size_bytes
-        cause = yield from self._until_broken(self._paced(response))
+        cause = yield from self._until_broken(chunks)
         left = _RESUMPTIONS
         while self._received < size and left:
             response.close()

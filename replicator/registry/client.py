@@ -1,13 +1,13 @@
 """One registry as a set of verbs: what the rest of the product sees of the OCI distribution protocol."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import httpx
 
 from replicator.errors import Denied
 from replicator.oci import Descriptor, Digest, Manifest, Reference, Repository, Tag, referrers_tag
-from replicator.registry import catalog, harbor, listings, manifests, uploads
+from replicator.registry import catalog, chunks, harbor, listings, manifests, uploads
 from replicator.registry.blobs import BlobReader, blob_size, has_blob
 from replicator.registry.exchange import Exchange, Observe, ignore
 from replicator.registry.failures import Topic, failure
@@ -35,7 +35,7 @@ class RegistryClient:
         gate: Gate | None = None,
     ) -> None:
         self.name = registry.name
-        self._type = registry.type
+        self.kind = registry.type
         self._has_credential = registry.credential is not None
         self._session = Session(Exchange(registry, transport=transport, observe=observe, gate=gate))
 
@@ -82,7 +82,7 @@ class RegistryClient:
 
         Raises Unsupported where the registry cannot delete in this way, InUse where it keeps what something needs.
         """
-        if self._type is RegistryType.HARBOR and isinstance(reference, Tag):
+        if self.kind is RegistryType.HARBOR and isinstance(reference, Tag):
             return harbor.delete_tag(self._session, repository, reference)
         return manifests.delete(self._session, repository, reference)
 
@@ -104,24 +104,46 @@ class RegistryClient:
     ) -> Upload | None:
         """An open upload session, or None if the blob was mounted from `mount_from` and nothing is left to do."""
         upload = uploads.start(self._session, repository, digest, mount_from=mount_from)
-        is_doubtful = upload is None and mount_from == repository and self._type is RegistryType.HARBOR
+        is_doubtful = upload is None and mount_from == repository and self.kind is RegistryType.HARBOR
         if is_doubtful and not harbor.keeps(self._session, repository, digest):
             return uploads.start(self._session, repository, digest, mount_from=None)
         return upload
 
-    def finish_upload(self, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
-        """Afterwards the registry holds the blob. What `chunks` raises comes through, and then it does not."""
-        uploads.finish(self._session, upload, descriptor, self._session.carried(chunks))
+    def finish_upload(self, upload: Upload, descriptor: Descriptor, rest: Iterable[bytes]) -> None:
+        """Afterwards the registry holds the blob. What `rest` raises comes through, and then it does not.
+
+        `rest` is what the upload lacks. Raises Unsupported where what came in parts does not make up the blob.
+        """
+        uploads.finish(self._session, upload, descriptor, self._session.carried(rest))
+
+    def send_chunk(self, upload: Upload, chunk: Sequence[bytes]) -> Upload:
+        """Where the upload stands afterwards, with all of `chunk` in it.
+
+        Raises Unsupported where the registry takes no chunks, TooLarge where the first one is too large for it, and
+        TemporaryError where it is not known what arrived: `look_up_upload` tells.
+        """
+        # The link's budget is waited for before the request, not within: one that is cut is lost in many registries.
+        return chunks.send_chunk(self._session, upload, list(self._session.carried(chunk)))
+
+    def look_up_upload(self, upload: Upload) -> Upload | None:
+        """Where the upload stands; None where it is over, or not to be gone on with."""
+        return chunks.look_up(self._session, upload)
 
     def cancel_upload(self, upload: Upload) -> None:
         """Gives up an upload session. Never fails."""
         uploads.cancel(self._session, upload)
 
     @contextmanager
-    def open_blob(self, repository: Repository, descriptor: Descriptor) -> Iterator[Iterator[bytes]]:
-        """The pieces of a blob, 512 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out."""
-        with BlobReader(self._session, repository, descriptor).open() as verified:
-            yield self._session.carried(verified)
+    def open_blob(
+        self, repository: Repository, descriptor: Descriptor, *, start: int = 0
+    ) -> Iterator[Iterator[bytes]]:
+        """The pieces of a blob, 512 KiB or less. Wrong bytes raise Corrupt before the last piece is handed out.
+
+        From another `start` than 0 on, only their number is checked.
+        """
+        reader = BlobReader(self._session, repository, descriptor)
+        with reader.open_rest(start) if start else reader.open() as pieces:
+            yield self._session.carried(pieces)
 
     def repositories(self, *, last: str = "") -> Iterator[Repository]:
         """The registry's repositories that we may see, after `last`, each once; all of them where `last` is gone.
@@ -129,7 +151,7 @@ class RegistryClient:
         A page is read when the one before it is used up, and raises then: a listing that ends was whole. Raises
         Unsupported at the start where the registry does not list its repositories, or not to us.
         """
-        if self._type is RegistryType.HARBOR:
+        if self.kind is RegistryType.HARBOR:
             return harbor.repositories(self._session, last=last)
         return catalog.repositories(self._session, last=last)
 
@@ -138,7 +160,7 @@ class RegistryClient:
 
         None where the repository is absent. Costs one request for each page of the listing.
         """
-        if self._type is RegistryType.HARBOR:
+        if self.kind is RegistryType.HARBOR:
             return harbor.listing(self._session, repository)
         return listings.listing(self._session, repository)
 
@@ -161,7 +183,7 @@ class RegistryClient:
 
     def labels(self, repository: Repository, digest: Digest) -> frozenset[str] | None:
         """The registry's own labels of an artifact; None where the registry's type has none."""
-        if self._type is not RegistryType.HARBOR:
+        if self.kind is not RegistryType.HARBOR:
             return None
         return harbor.labels(self._session, repository, digest)
 

@@ -18,6 +18,7 @@ from replicator.errors import (
     RateLimited,
     ReplicatorError,
     TemporaryError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -102,6 +103,8 @@ def failure(answer: Answer, topic: Topic, *, quote: bool = True) -> ReplicatorEr
         return TemporaryError(message, retry_after=wait_s)
     if status in {401, 403}:
         return Denied(message)
+    if status == 413:
+        return TooLarge(message)
     if 300 <= status < 400 and status != 304:
         return PermanentError(
             f"{message}, a redirect that must not be followed: is the registry's URL right?"

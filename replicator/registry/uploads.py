@@ -6,10 +6,17 @@ announced length is reached, so that the registry never takes the blob for compl
 
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
-from replicator.errors import Corrupt, PermanentError, ReplicatorError, TemporaryError, Unavailable
+from replicator.errors import (
+    Corrupt,
+    PermanentError,
+    ReplicatorError,
+    TemporaryError,
+    Unavailable,
+    Unsupported,
+)
 from replicator.oci import Descriptor, Digest, Repository
 from replicator.registry.addresses import URL
 from replicator.registry.blobs import has_blob
@@ -25,11 +32,16 @@ _IN_DOUBT = frozenset({401, 408, 499, 500, 502, 503, 504})
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An open upload session: where the bytes of `digest` are to be sent. `location` may hold signed state."""
+    """An open upload session: where the bytes of `digest` are to be sent. `location` may hold signed state.
+
+    `offset` bytes are there already. A chunk that is not the last has `chunk_min_bytes` at least.
+    """
 
     repository: Repository
     digest: Digest
-    location: str
+    location: str = field(repr=False)
+    offset: int = 0
+    chunk_min_bytes: int = 0
 
 
 def start(
@@ -46,7 +58,8 @@ def start(
     location = answer.headers.get("location")
     if answer.status != 202 or not location:
         raise TemporaryError(f"{topic}: answered {answer.status} and named no place to upload to")
-    return Upload(repository, digest, str(session.resolve(answer.url, location, topic)))
+    url = session.resolve(answer.url, location, topic)
+    return Upload(repository, digest, str(url), chunk_min_bytes=_least(answer))
 
 
 def _mount(
@@ -69,6 +82,11 @@ def _mount(
     return None
 
 
+def _least(answer: Answer) -> int:
+    text = answer.headers.get("oci-chunk-min-length", "")
+    return int(text[:18]) if text.isascii() and text.isdigit() else 0
+
+
 def _algorithm(digest: Digest) -> str:
     # Registries assume sha256 unless told (spec after 1.1.1, end-4c); the others ignore the parameter. A mount that
     # fails opens a session as well.
@@ -76,15 +94,22 @@ def _algorithm(digest: Digest) -> str:
 
 
 def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Iterable[bytes]) -> None:
-    """Afterwards the registry holds the blob. Raises what `chunks` raises, and then the registry does not."""
+    """Afterwards the registry holds the blob. Raises what `chunks` raises, and then the registry does not.
+
+    `chunks` are what is not there yet. Raises Unsupported where what came in parts does not make up the blob.
+    """
     topic = Topic("uploading", session.name, upload.repository, upload.digest)
-    body = _Body(chunks, descriptor, topic)
+    size_bytes = descriptor.size_bytes - upload.offset
+    body = Body(chunks, size_bytes, topic)
+    headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size_bytes)}
+    if upload.offset and size_bytes:
+        headers["Content-Range"] = f"{upload.offset}-{descriptor.size_bytes - 1}"
     call = Call(
         "PUT",
         _closing_url(session, upload, topic),
         topic,
         session.scopes(upload.repository, "pull,push"),
-        {"Content-Type": "application/octet-stream", "Content-Length": str(descriptor.size_bytes)},
+        headers,
         iter(body),
     )
     try:
@@ -101,7 +126,7 @@ def finish(session: Session, upload: Upload, descriptor: Descriptor, chunks: Ite
         return
     is_in_doubt = answer.is_success or (answer.status in _IN_DOUBT and body.is_sent)
     if not (is_in_doubt and _is_there(session, upload, descriptor)):
-        raise _refusal(answer, topic)
+        raise _not_whole(answer, topic) if upload.offset else refusal(answer, topic)
 
 
 def cancel(session: Session, upload: Upload) -> None:
@@ -109,17 +134,17 @@ def cancel(session: Session, upload: Upload) -> None:
     topic = Topic("giving up the upload of", session.name, upload.repository, upload.digest)
     scopes = (*session.scopes(upload.repository, "pull,push"), *session.scopes(upload.repository, "delete"))
     try:
-        session.send(Call("DELETE", _location(session, upload, topic), topic, scopes))
+        session.send(Call("DELETE", location_of(session, upload, topic), topic, scopes))
     except ReplicatorError as exc:
         log.debug("an upload session stays behind", extra={"registry": session.name, "reason": str(exc)})
 
 
-class _Body:
+class Body:
     """The chunks of a blob, exactly as many bytes as announced, at a pace."""
 
-    def __init__(self, chunks: Iterable[bytes], descriptor: Descriptor, topic: Topic) -> None:
+    def __init__(self, chunks: Iterable[bytes], size_bytes: int, topic: Topic) -> None:
         self._chunks = chunks
-        self._size_bytes = descriptor.size_bytes
+        self._size_bytes = size_bytes
         self._topic = topic
         self._sent_bytes = 0
 
@@ -146,14 +171,14 @@ class _Body:
             yield chunk
 
 
-def _location(session: Session, upload: Upload, topic: Topic) -> URL:
+def location_of(session: Session, upload: Upload, topic: Topic) -> URL:
     # Checked again: an upload may have been kept elsewhere since it was started.
     return session.resolve(session.url("/"), upload.location, topic)
 
 
 def _closing_url(session: Session, upload: Upload, topic: Topic) -> URL:
     # The query is opaque state and stays byte for byte, but for a digest that is there already.
-    url = _location(session, upload, topic)
+    url = location_of(session, upload, topic)
     kept = [part for part in url.query.split("&") if part and not part.startswith("digest=")]
     return url.at(f"{url.path}?{'&'.join([*kept, 'digest=' + quote(upload.digest, safe='')])}")
 
@@ -171,7 +196,16 @@ def _check_digest(answer: Answer, upload: Upload, topic: Topic) -> None:
         raise Corrupt(f"{topic}: the registry stored it as {said[:80]!r}")
 
 
-def _refusal(answer: Answer, topic: Topic) -> ReplicatorError:
+def _not_whole(answer: Answer, topic: Topic) -> ReplicatorError:
+    """Why an upload in parts was not closed."""
+    if answer.status == 413:
+        return PermanentError(f"{topic}: answered 413 to the last part: larger than the registry takes")
+    if answer.status in {400, 416}:
+        return Unsupported(f"{topic}: answered {answer.status}: it does not have what was sent in parts")
+    return refusal(answer, topic)
+
+
+def refusal(answer: Answer, topic: Topic) -> ReplicatorError:
     if answer.is_success:
         return TemporaryError(f"{topic}: answered {answer.status} but does not hold the blob")
     if answer.status == 401:

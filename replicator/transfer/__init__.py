@@ -11,7 +11,8 @@ reading     when to believe the source
 gather      what belongs to an artifact
 writing     the steps of a plan, the tag last
 blobs       each once for the whole fleet: who brings it, who waits
-sending     one blob to the destination
+sending     one blob to the destination, from where an earlier try stood
+ways        whole or in chunks
 moved       what that comes to, in numbers
 deletion    the guards of a delete
 proof       that a destination holds what it should

@@ -10,6 +10,7 @@ from replicator.errors import (
     RateLimited,
     ReplicatorError,
     TemporaryError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -41,7 +42,7 @@ def answer(status: int, body: bytes = b"", **headers: str) -> Answer:
         (400, b'{"errors": [{"code": "unsupported"}]}', Unsupported),
         (408, b"", Unavailable),
         (412, b"", PermanentError),
-        (413, b"", PermanentError),
+        (413, b"", TooLarge),
         (416, b"", TemporaryError),
         (429, b"", RateLimited),
         (500, b"", TemporaryError),

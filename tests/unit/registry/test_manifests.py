@@ -14,6 +14,7 @@ from replicator.errors import (
     ReplicatorError,
     TagImmutable,
     TemporaryError,
+    TooLarge,
     Unavailable,
     Unsupported,
 )
@@ -301,7 +302,7 @@ def test_a_write_may_be_acknowledged_by_a_digest_of_another_algorithm() -> None:
         (refusal(409, "TAG_IMMUTABLE"), TagImmutable),
         (refusal(412, "PRECONDITION"), TagImmutable),
         (refusal(403, "DENIED"), Denied),
-        (httpx.Response(413), PermanentError),
+        (httpx.Response(413), TooLarge),
         (httpx.Response(500), TemporaryError),
     ],
 )

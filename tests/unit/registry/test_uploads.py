@@ -11,6 +11,7 @@ from replicator.errors import (
     RateLimited,
     ReplicatorError,
     TemporaryError,
+    TooLarge,
     Unavailable,
 )
 from replicator.oci import Digest, Repository
@@ -177,7 +178,7 @@ def test_an_upload_in_doubt_is_looked_up(status: int) -> None:
         (httpx.Response(416), TemporaryError),
         (refusal(404, "NAME_UNKNOWN"), PermanentError),
         (refusal(403, "DENIED"), Denied),
-        (httpx.Response(413), PermanentError),
+        (httpx.Response(413), TooLarge),
         (httpx.Response(503), Unavailable),
         (httpx.Response(201, headers={"Docker-Content-Digest": Digest.of(b"other")}), Corrupt),
     ],

@@ -1,0 +1,101 @@
+"""A TCP proxy in front of a server: it counts what passes, lets no more through than it is told, and cuts."""
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from typing import Self
+
+_PIECE = 16 * 1024
+
+
+class Strait:
+    """Listens on loopback and passes everything on to `port`.
+
+    `up_bytes` went to the server, `down_bytes` came from it. The limits are for all connections together.
+    `cut_after` resets every connection once so many bytes went up, and then lets all pass.
+    """
+
+    def __init__(self, port: int, *, down_per_s: float = 0, up_per_s: float = 0) -> None:
+        self._target = port
+        self._limits = {True: up_per_s, False: down_per_s}
+        self._free_at = {True: 0.0, False: 0.0}
+        self.passed = {True: 0, False: 0}
+        self.cut_after: int | None = None
+        self._lock = threading.Lock()
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def up_bytes(self) -> int:
+        """What went to the server."""
+        return self.passed[True]
+
+    @property
+    def down_bytes(self) -> int:
+        """What came from the server."""
+        return self.passed[False]
+
+    def cut(self) -> None:
+        """Reset every connection."""
+        with self._lock:
+            cut, self._open = self._open, []
+        for each in cut:
+            with contextlib.suppress(OSError):
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                each.shutdown(socket.SHUT_RD)
+            each.close()
+
+    def close(self) -> None:
+        """Stop listening and cut every connection."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except ConnectionRefusedError:
+                client.close()
+                continue
+            except OSError:
+                return
+            with self._lock:
+                self._open += [client, server]
+            for there, here, is_up in ((client, server, True), (server, client, False)):
+                threading.Thread(target=self._pass, args=(there, here, is_up), daemon=True).start()
+
+    def _pass(self, there: socket.socket, here: socket.socket, is_up: bool) -> None:
+        with contextlib.suppress(OSError):
+            while piece := there.recv(_PIECE):
+                self._wait(len(piece), is_up=is_up)
+                here.sendall(piece)
+                self.passed[is_up] += len(piece)
+                if self.cut_after is not None and self.up_bytes > self.cut_after:
+                    self.cut_after = None
+                    self.cut()
+        for each in (there, here):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+
+    def _wait(self, size_bytes: int, *, is_up: bool) -> None:
+        if not self._limits[is_up]:
+            return
+        with self._lock:
+            now = time.monotonic()
+            begins = max(now, self._free_at[is_up])
+            self._free_at[is_up] = begins + size_bytes / self._limits[is_up]
+        time.sleep(max(0.0, begins - now))
