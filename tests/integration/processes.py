@@ -285,3 +285,30 @@ class RedisServer(Process):
         with contextlib.suppress(redis.ConnectionError), contextlib.closing(self.client()) as client:
             return bool(client.ping())
         return False
+
+
+class Nginx(Process):
+    """A reverse proxy before a server on loopback, with the limit on a request's body that it has unless told."""
+
+    def __init__(self, directory: Path, port: int) -> None:
+        super().__init__(directory)
+        self._binary = judges.need("nginx")
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._config = directory / "nginx.conf"
+        names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        places = " ".join(f"{name}_temp_path {directory}/{name};" for name in names)
+        self._config.write_text(
+            f"daemon off; pid {directory}/pid; error_log {directory}/errors; events {{}}\n"
+            f"http {{ access_log off; {places} server {{ listen 127.0.0.1:{self.port}; location / {{\n"
+            f"proxy_pass http://127.0.0.1:{port}; proxy_set_header Host $http_host; proxy_request_buffering off;\n"
+            "proxy_http_version 1.1; } } }\n"
+        )
+
+    def _command(self) -> list[str]:
+        return [str(self._binary), "-e", str(self.directory / "errors"), "-c", str(self._config)]
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException), RawClient(self.url) as client:
+            return client.call("GET", "/v2/").status == 200
+        return False
