@@ -200,21 +200,22 @@ class Fleet:
         found = self.sightings(destination, digests)
         return {digest: sighting.repository for digest, sighting in found.items()}
 
-    def sightings(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Sighting]:
-        """`locations`, with how long ago that was."""
+    def sightings(
+        self, destination: str, digests: Iterable[Digest], *, best: Repository | None = None
+    ) -> dict[Digest, Sighting]:
+        """`locations`, with how long ago that was. The repository `best` counts before those that were seen later."""
         wanted = list(digests)
         if not wanted:
             return {}
-        keys = [_blob(destination, digest) for digest in wanted]
         with answering(), self._redis.pipeline(transaction=False) as pipe:
-            pipe.mget(keys)
-            for key in keys:
-                pipe.pttl(key)
-            names, *left_ms = pipe.execute()
+            pipe.time()
+            pipe.mget([_blob(destination, digest) for digest in wanted])
+            (seconds, micros), texts = pipe.execute()
+        now = seconds + micros / 1e6
         return {
-            digest: Sighting(Repository(str(name)), _LOCATION_TTL_S - int(left) / 1000)
-            for digest, name, left in zip(wanted, names, left_ms, strict=True)
-            if name and left > 0  # else it was forgotten between the two questions
+            digest: _sighting(str(text), now, best)
+            for digest, text in zip(wanted, texts, strict=True)
+            if text
         }
 
     def misremembered(self, destination: str, digest: Digest) -> None:
@@ -370,6 +371,13 @@ def _untagged(destination: str, repository: Repository) -> str:
 
 def _authors(destination: str, repository: Repository) -> str:
     return f"{PREFIX}authors:{destination}|{repository}"
+
+
+def _sighting(text: str, now: float, best: Repository | None) -> Sighting:
+    lines = text.split("\n")
+    line = next((line for line in lines if best and line.startswith(f"{best} ")), lines[0])
+    repository, _, at = line.partition(" ")
+    return Sighting(Repository(repository), now - float(at))
 
 
 def _blob(destination: str, digest: Digest) -> str:

@@ -295,7 +295,7 @@ class Crossing:
         if route.rule.source == route.job.destination:
             # Where we read them from: they need not move at all.
             return dict.fromkeys(digests, Sighting(route.repository, CERTAIN_S))
-        return route.fleet.sightings(route.job.destination, digests)
+        return route.fleet.sightings(route.job.destination, digests, best=route.target)
 
 
 def _stays(verdict: Verdict, facts: Facts) -> Result:

@@ -5,10 +5,11 @@ takes the place of its blobs, and of the child's manifest if nothing follows it.
 that HEAD.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from replicator.errors import Corrupt, PermanentError
+from replicator.ledger import Sighting
 from replicator.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
@@ -270,11 +271,13 @@ class _Gathering:
     def known_there(self, digests: list[Digest]) -> frozenset[Digest]:
         """Those of `digests` that the fleet believes to be manifests of the target, and a HEAD there confirms."""
         route = self.route
-        locations = route.fleet.locations(route.job.destination, digests) if self.trusts else {}
+        seen: Mapping[Digest, Sighting] = {}
+        if self.trusts:
+            seen = route.fleet.sightings(route.job.destination, digests, best=route.target)
         return frozenset(
             digest
-            for digest, repository in locations.items()
-            if repository == route.target and route.destination.head_manifest(route.target, digest)
+            for digest, sighting in seen.items()
+            if sighting.repository == route.target and route.destination.head_manifest(route.target, digest)
         )
 
     def _read(self, digest: Digest) -> Manifest | None:

@@ -10,10 +10,11 @@ that fails this proof is begun anew, and then every byte is hashed here.
 
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
+from statistics import median
 
 from replicator.errors import Corrupt, PermanentError, RateLimited, TemporaryError, TooLarge, Unsupported
 from replicator.ledger import Habit, Place
@@ -24,6 +25,7 @@ from replicator.transfer.moved import Moved
 from replicator.transfer.route import Route
 from replicator.transfer.ways import (
     CHUNK_BYTES,
+    MIB,
     RESUMABLE_BYTES,
     Blob,
     after_too_large,
@@ -35,6 +37,9 @@ _TRIES = 3
 """How often one chunk is sent while the registry says that it did not take it whole."""
 _BUFFERS = threading.BoundedSemaphore(4)
 """So many uploads of this process may hold a chunk at a time; the others go in one request."""
+
+
+_WINDOW_BYTES = MIB // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +152,7 @@ class Shipment:
     def _pass_on(self, pieces: Iterator[bytes], known: Blob, *, has_room: bool) -> None:
         bytes_per_s = None
         if has_room:
-            pieces, bytes_per_s = _measured(pieces)
+            pieces, bytes_per_s = measured(pieces)
         size_bytes = chunk_bytes(known, bytes_per_s)
         if not has_room and known.habit.body_limit_bytes is None:
             size_bytes = None
@@ -210,16 +215,26 @@ def _room(known: Blob) -> Iterator[bool]:
             _BUFFERS.release()
 
 
-def _measured(pieces: Iterator[bytes]) -> tuple[Iterator[bytes], float]:
-    """The same pieces, and how many bytes a second the first of them came at, a chunk's worth."""
+def measured(
+    pieces: Iterator[bytes], *, clock: Callable[[], float] = time.monotonic
+) -> tuple[Iterator[bytes], float]:
+    """The same pieces, and how many bytes a second the first of them came at, a chunk's worth.
+
+    It is the middle one of several windows: a busy machine makes some wait, a slow line all of them.
+    """
     head: list[bytes] = []
-    size_bytes, began = 0, time.monotonic()
+    rates: list[float] = []
+    size_bytes, began = 0, clock()
     for piece in pieces:
         head.append(piece)
         size_bytes += len(piece)
-        if size_bytes >= CHUNK_BYTES:
+        if size_bytes >= _WINDOW_BYTES:
+            now = clock()
+            rates.append(size_bytes / max(now - began, 1e-9))
+            size_bytes, began = 0, now
+        if len(rates) == CHUNK_BYTES // _WINDOW_BYTES:
             break
-    return chain(head, pieces), size_bytes / max(time.monotonic() - began, 1e-9)
+    return chain(head, pieces), median(rates) if rates else 0.0
 
 
 def cut(pieces: Iterable[bytes], size_bytes: int) -> Iterator[list[bytes]]:

@@ -7,7 +7,7 @@ for at = 4, #ARGV do
   local name = ARGV[1] .. '|' .. ARGV[at]
   local holder = redis.call('GET', P .. 'blob:' .. name)
   if holder then
-    answers[#answers + 1] = holder
+    answers[#answers + 1] = string.match(holder, '^[^ ]+')
   elseif redis.call('SET', P .. 'flight:' .. name, ARGV[2], 'PX', ARGV[3], 'NX') then
     answers[#answers + 1] = 1
   else

@@ -33,6 +33,6 @@ for at = 5, first_blob - 1, 2 do
   end
 end
 for at = first_blob, #ARGV do
-  redis.call('SET', ARGV[at], repository, 'EX', ttl)
+  sighted(ARGV[at], repository, ttl)
 end
 return 1

@@ -4,7 +4,7 @@
 for at = 5, #ARGV do
   local name = ARGV[1] .. '|' .. ARGV[at]
   if ARGV[3] ~= '' then
-    redis.call('SET', P .. 'blob:' .. name, ARGV[3], 'EX', ARGV[4])
+    sighted(P .. 'blob:' .. name, ARGV[3], ARGV[4])
   end
   if redis.call('GET', P .. 'flight:' .. name) == ARGV[2] then
     redis.call('DEL', P .. 'flight:' .. name)

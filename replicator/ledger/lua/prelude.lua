@@ -19,6 +19,18 @@ local function stamp(seconds)
   return string.format('%.6f', seconds)
 end
 
+-- The blob or manifest behind `key` was seen in `repository`: the latest 16 repositories are kept, the latest first.
+local SIGHTINGS = 16
+local function sighted(key, repository, ttl)
+  local lines = {repository .. ' ' .. stamp(now)}
+  for line, name in string.gmatch(redis.call('GET', key) or '', '(([^ \n]+)[^\n]*)') do
+    if name ~= repository and #lines < SIGHTINGS then
+      lines[#lines + 1] = line
+    end
+  end
+  redis.call('SET', key, table.concat(lines, '\n'), 'EX', ttl)
+end
+
 local function job_key(id)
   return P .. 'job:' .. id
 end

@@ -1,6 +1,7 @@
 """What the fleet knows: every fact comes back as it was told, and lasts as long as it should."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -115,6 +116,30 @@ def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
     assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
     assert ledger.fleet.locations("ap", [DIGEST]) == {}
     assert ledger.fleet.locations("us", []) == {}
+
+
+def test_the_latest_repositories_that_hold_a_blob_are_known(ledger: Ledger) -> None:
+    for number in range(20):
+        ledger.fleet.flights.land("us", Repository(f"app{number}"), [DIGEST])
+    ledger.fleet.flights.land("us", Repository("app5"), [DIGEST])
+
+    def best(name: str) -> str:
+        return ledger.fleet.sightings("us", [DIGEST], best=Repository(name))[DIGEST].repository
+
+    assert ledger.fleet.locations("us", [DIGEST]) == {DIGEST: "app5"}
+    assert best("app19") == "app19"
+    assert best("app6") == "app6"
+    assert best("app3") == "app5"
+    assert best("app") == "app5"
+
+
+def test_how_long_ago_a_blob_was_seen_is_known_of_each_repository(ledger: Ledger) -> None:
+    ledger.fleet.flights.land("us", HERE, [DIGEST])
+    time.sleep(0.05)
+    ledger.fleet.flights.land("us", Repository("later"), [DIGEST])
+
+    assert ledger.fleet.sightings("us", [DIGEST])[DIGEST].age_s < 0.05
+    assert 0.05 <= ledger.fleet.sightings("us", [DIGEST], best=HERE)[DIGEST].age_s < 5
 
 
 def test_confirmed_manifests_are_found(ledger: Ledger) -> None:

@@ -195,3 +195,18 @@ def test_what_was_given_up_is_forgotten(world: World) -> None:
     world.run(world.job(repository=REPOSITORIES[0]))
 
     assert not world.redis.keys("replicator:flight:*")
+
+
+def test_what_many_repositories_share_is_asked_for_once_in_each(world: World) -> None:
+    for repository in REPOSITORIES:
+        world.push("eu", "v2", image([SHARED, layer_bytes(f"{repository} 2")]), repository=repository)
+    world.forget_requests()
+
+    for tag in ("v1", "v2"):
+        for repository in REPOSITORIES:
+            world.tell(world.job(tag, repository=repository))
+            world.work(world.job(tag, repository=repository))
+
+    asked = [entry for entry in world["us"].requests("POST") if entry.query.get("mount") == Digest.of(SHARED)]
+    assert len(asked) == len(REPOSITORIES)
+    assert uploads(world, SHARED) == 1
