@@ -94,7 +94,8 @@ def test_requests_at_once_are_bounded_over_all_and_none_is_left_out(budget: Make
 
     in_threads(work, 12)
 
-    assert max(seen) == 3
+    assert len(seen) == 12
+    assert 1 < max(seen) <= 3
 
 
 def test_who_comes_first_is_served_first(budget: Make) -> None:
