@@ -4,7 +4,6 @@ doorbell    claim the jobs of a doorbell, and try each
 attempt     one try, and what the ledger hears of its end
 tools       what a worker works with
 lease       until when a job is ours
-shelf       what jobs of one doorbell brought
 converge    read, cross over or remove, read the source again
 crossing    decide, copy
 reading     when to believe the source

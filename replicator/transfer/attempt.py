@@ -25,7 +25,6 @@ from replicator.transfer.moved import Moved
 from replicator.transfer.reading import hint_of
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
-from replicator.transfer.shelf import Shelf
 from replicator.transfer.tools import Tools
 from replicator.transfer.writing import Writer
 
@@ -46,7 +45,6 @@ class Attempt:
     target: Repository
     promotion: Promotion | None = None
     moved: Moved = field(default_factory=Moved)
-    shelf: Shelf = field(default_factory=Shelf)
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -110,7 +108,6 @@ class Attempt:
             reference=start.digest if start else job.reference,
             target=self.target,
             landing=job.reference,
-            shelf=self.shelf,
             silent=silent,
         )
 

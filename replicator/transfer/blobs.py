@@ -156,15 +156,12 @@ class Porter:
     def _one(self, step: CopyBlob) -> Moved:
         if step.is_there:
             return Moved(present=1)
-        with self.route.shelf.turn(self.route.target, step.blob.digest) as is_there:
-            if is_there:
-                return Moved(present=1)
-            self.lease.check()
-            with tracer.start_as_current_span(
-                "replicator.blob", attributes={"oci.digest": step.blob.digest}
-            ) as span:
-                moved = self._sender.bring(step.blob, mount_from=step.mount_from)
-                span.set_attributes(moved.as_log)
+        self.lease.check()
+        with tracer.start_as_current_span(
+            "replicator.blob", attributes={"oci.digest": step.blob.digest}
+        ) as span:
+            moved = self._sender.bring(step.blob, mount_from=step.mount_from)
+            span.set_attributes(moved.as_log)
         self._note(step.blob.digest)
         if step.blob.size_bytes >= LARGE_BYTES:
             self._tell()

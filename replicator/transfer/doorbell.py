@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from replicator.jobs import RULE_GRACE_S, Job, Outcome, may_want
 from replicator.ledger import Claim, Promotion, Refusal
@@ -21,7 +21,6 @@ from replicator.telemetry import JOBS
 from replicator.transfer.attempt import Attempt
 from replicator.transfer.lease import Lease
 from replicator.transfer.moved import Moved
-from replicator.transfer.shelf import Shelf
 from replicator.transfer.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -102,8 +101,7 @@ def _begun(job_ids: Sequence[str], tools: Tools, moved: Moved | None, stack: Exi
     for wish, claim in zip(wishes, claims, strict=True):
         if isinstance(claim, Refusal):
             log.debug("doorbell refused", extra={"job": wish.id, "why": claim})
-    shelf = Shelf()
-    return [replace(attempt, shelf=shelf) for attempt in begun if attempt]
+    return [attempt for attempt in begun if attempt]
 
 
 def _wish(job_id: str, job: Job, rules: RuleSet) -> _Wish:

@@ -8,7 +8,6 @@ from replicator.oci import Reference, Repository
 from replicator.plan import place
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Rule
-from replicator.transfer.shelf import Shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +15,7 @@ class Route:
     """Everything that stays the same while a job runs.
 
     It leads from `reference` of `repository` at the source to `landing` in the repository `target` at the destination.
-    `shelf` is what jobs of the same doorbell brought there. `silent` are those of its registries that did not answer
-    somebody before it began.
+    `silent` are those of its registries that did not answer somebody before it began.
     """
 
     claim: Claim
@@ -30,7 +28,6 @@ class Route:
     reference: Reference
     target: Repository
     landing: Reference
-    shelf: Shelf
     silent: frozenset[str] = frozenset()
 
     def answered(self, registry: str) -> None:
