@@ -36,7 +36,7 @@ def make_sweeper(runtime: Runtime, stop: threading.Event) -> Callable[[], None]:
         ask_for_due(runtime)
         taken = runtime.ledger.sweeps.take()
         if taken is None:
-            stop.wait(LOOK_EVERY_S)
+            runtime.ledger.sweeps.wait(LOOK_EVERY_S)
             return
         log.info("sweep begins", extra={"sweep": taken.id, "kind": taken.kind, "by": taken.by})
         # Daemonic: it ends with this process.

@@ -53,6 +53,11 @@ def connect_async(url: str) -> redis.asyncio.Redis:
     )
 
 
+def bounded_wait_s(timeout_s: float) -> float:
+    """How long to wait at Redis: longer would look like one that hangs, and zero would mean for ever."""
+    return max(0.001, min(timeout_s, SOCKET_TIMEOUT_S - 1))
+
+
 def raw(text: str) -> bytes:
     """The bytes that a client of ours turned into `text`."""
     return text.encode("utf-8", "surrogateescape")

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 
 from replicator.ledger.claim import TEXT_LIMIT
-from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.connect import PREFIX, answering, bounded_wait_s
 from replicator.ledger.scripts import Scripts
 
 LEASE_S = 30.0
@@ -111,6 +111,11 @@ class Sweeps:
         with answering():
             sweep_id = self._take(LEASE_S)
         return self.view(sweep_id) if sweep_id else None
+
+    def wait(self, timeout_s: float) -> None:
+        """Returns as soon as a sweep is asked for, at the latest after `timeout_s`, or 4 s."""
+        with answering():
+            self._redis.blpop([f"{PREFIX}summons"], timeout=bounded_wait_s(timeout_s))
 
     def renew(self, sweep_id: str) -> bool:
         """Keeps it ours for another `LEASE_S`. False if it is not ours any more."""

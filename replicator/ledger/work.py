@@ -21,7 +21,7 @@ import redis
 
 from replicator.jobs import Crew, Job, Outcome
 from replicator.ledger.claim import TEXT_LIMIT, Claim, Cost, Finish, Refusal, Submission
-from replicator.ledger.connect import HELD, PREFIX, SOCKET_TIMEOUT_S, answering
+from replicator.ledger.connect import HELD, PREFIX, answering, bounded_wait_s
 from replicator.ledger.inbox import GROUP
 from replicator.ledger.promotions import Promotion
 from replicator.ledger.scripts import Scripts
@@ -111,10 +111,8 @@ class Work:
 
     def wait(self, timeout_s: float) -> None:
         """Returns as soon as a job may have come due earlier than known before, or after `timeout_s`, or 4 s."""
-        # A longer wait would look like a hanging Redis to the client. Zero would mean for ever.
-        bounded = max(0.001, min(timeout_s, SOCKET_TIMEOUT_S - 1))
         with answering():
-            self._redis.blpop([f"{PREFIX}wake"], timeout=bounded)
+            self._redis.blpop([f"{PREFIX}wake"], timeout=bounded_wait_s(timeout_s))
 
     def destinations(self) -> frozenset[str]:
         """Every destination that ever had a job."""

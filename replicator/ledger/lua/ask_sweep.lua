@@ -27,5 +27,8 @@ if id ~= '' then
   redis.call('HSET', P .. 'sweep:' .. id, 'kind', ARGV[2], 'subject', ARGV[3], 'request', ARGV[4], 'by', ARGV[5],
     'owed', ARGV[8], 'state', 'waiting', 'asked_at', stamp(now))
   redis.call('ZADD', P .. 'sweeps', stamp(now), id)
+  if redis.call('LLEN', P .. 'summons') == 0 then
+    redis.call('RPUSH', P .. 'summons', '1')
+  end
 end
 return 1

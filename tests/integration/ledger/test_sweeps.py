@@ -1,5 +1,7 @@
 """Comparisons that others make: asked for once, taken by one, and not lost with whoever took them."""
 
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -176,3 +178,15 @@ def test_old_paces_are_forgotten(ledger: Ledger) -> None:
         copied(ledger, 0, seconds=1.0)
 
     assert ledger.fleet.measured("eu", "us").copies < 600
+
+
+def test_who_waits_for_a_sweep_hears_of_it_at_once(ledger: Ledger) -> None:
+    asking = threading.Timer(0.2, lambda: ledger.sweeps.ask(SweepKind.RESYNC, "{}", by="test"))
+    began = time.monotonic()
+    asking.start()
+
+    ledger.sweeps.wait(3)
+
+    assert 0.1 < time.monotonic() - began < 2
+    asking.join()
+    assert ledger.sweeps.take()
