@@ -4,6 +4,7 @@ They compute the names of the keys they touch, so the ledger needs a single prim
 Redis transport does too. Times come from Redis alone (`TIME`), so the clocks of the fleet do not matter.
 """
 
+import functools
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -27,10 +28,15 @@ class Scripts:
         self._redis = client
 
     def script(self, name: str) -> Script:
-        """A function that runs the script `name` with its arguments as ARGV and returns what the script does."""
-        registered = self._redis.register_script(source(name))
+        """A function that runs the script `name` with its arguments as ARGV and returns what the script does.
+
+        The file is read at the first call: most processes need a few scripts only.
+        """
+        @functools.cache
+        def registered() -> Script:
+            return self._redis.register_script(source(name))
 
         def run(*arguments: str | bytes | float) -> Any:
-            return registered(args=list(arguments))
+            return registered()(args=list(arguments))
 
         return run

@@ -15,8 +15,8 @@ import httpx
 from replicator.errors import ConfigError
 from replicator.rules.registries import Registry, RegistryType
 
-# One slash, then only what needs no quoting, and no segment of dots.
-_PLAIN = re.compile(r"/(?!/)(?!.*/\.)(?!\.)(?:[A-Za-z0-9._~/=&?+,:@!$'()*;-]|%[0-9A-Fa-f]{2})*")
+# One slash, then only what needs no quoting and what httpx keeps as it is; no segment of dots, no empty query.
+_PLAIN = re.compile(r"/(?!/)(?!.*/\.)(?!\.)(?:[A-Za-z0-9._~/=&?+,:@!$'()*-]|%[0-9A-Fa-f]{2})*(?<!\?)")
 _LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 # Docker Hub's names in references and in old configuration files; its API lives at another host.

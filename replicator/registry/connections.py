@@ -4,7 +4,7 @@ import base64
 import functools
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -35,7 +35,9 @@ class Proxy:
 class Dialer:
     """Makes connections, directly or through a proxy. Other people's hosts get to see no certificate of ours."""
 
-    def __init__(self, context: ssl.SSLContext, proxy: Proxy | None, *, patience: Patience = USUAL) -> None:
+    def __init__(
+        self, context: Callable[[], ssl.SSLContext], proxy: Proxy | None, *, patience: Patience = USUAL
+    ) -> None:
         self._context = context
         self._proxy = proxy
         self.patience = patience
@@ -62,7 +64,7 @@ class Dialer:
                 if self._proxy:
                     self._tunnel(connection, origin, self._proxy)
                 connection.settimeout(self.patience.connect_s)
-                connection = self._context.wrap_socket(
+                connection = self._context().wrap_socket(
                     connection, server_hostname=origin.host.rstrip("."), suppress_ragged_eofs=False
                 )
             return Channel(origin, connection, patience=self.patience)
@@ -87,7 +89,7 @@ def dialer_of(registry: Registry, *, with_certificate: bool) -> Dialer:
     Raises ConfigError for TLS files that cannot be read and for a proxy that makes no sense.
     """
     try:
-        context = _context(registry.tls, with_certificate=with_certificate)
+        context = _trust(registry, with_certificate=with_certificate)
     except OSError as exc:  # ssl.SSLError is one too
         raise ConfigError(f"registry {registry.name}: its tls files cannot be used: {exc}") from exc
     return Dialer(context, _proxy(registry) if registry.proxy else None)
@@ -109,8 +111,13 @@ def _usual_context() -> ssl.SSLContext:
     return _new_context(TLS(), with_certificate=False)
 
 
-def _context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
-    return _usual_context() if tls == TLS() else _new_context(tls, with_certificate=with_certificate)
+def _trust(registry: Registry, *, with_certificate: bool) -> Callable[[], ssl.SSLContext]:
+    if registry.tls != TLS():
+        context = _new_context(registry.tls, with_certificate=with_certificate)
+        return lambda: context
+    if registry.url.startswith("https:"):
+        _usual_context()  # now, and not after a fork; a plain registry may never need it
+    return _usual_context
 
 
 def _new_context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:

@@ -61,7 +61,7 @@ class Ours(Protocol):
 @pytest.fixture
 def connections(trust: ssl.SSLContext, stack: ExitStack) -> Ours:
     def make(*, patience: Patience = USUAL, clock: Callable[[], float] = time.monotonic) -> Connections:
-        made = Connections(Dialer(trust, None, patience=patience), clock=clock)
+        made = Connections(Dialer(lambda: trust, None, patience=patience), clock=clock)
         stack.callback(made.close)
         return made
 
