@@ -32,6 +32,7 @@ class Scripts:
 
         The file is read at the first call: most processes need a few scripts only.
         """
+
         @functools.cache
         def registered() -> Script:
             return self._redis.register_script(source(name))

@@ -7,7 +7,6 @@ announced length is reached, so that the registry never takes the blob for compl
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from replicator.errors import (
     Corrupt,
@@ -66,7 +65,7 @@ def _mount(
     session: Session, repository: Repository, digest: Digest, *, mount_from: Repository, topic: Topic
 ) -> Answer | None:
     """The answer 201 or 202, or None where the registry cannot or may not mount from there."""
-    query = [f"mount={quote(digest, safe='')}", f"from={quote(mount_from, safe='')}", _algorithm(digest)]
+    query = [f"mount={_quoted(digest)}", f"from={_quoted(mount_from)}", _algorithm(digest)]
     url = session.url(f"/v2/{repository}/blobs/uploads/", "&".join(filter(None, query)))
     scopes = (*session.scopes(repository, "pull,push"), *session.scopes(mount_from, "pull"))
     try:
@@ -180,7 +179,8 @@ def _closing_url(session: Session, upload: Upload, topic: Topic) -> URL:
     # The query is opaque state and stays byte for byte, but for a digest that is there already.
     url = location_of(session, upload, topic)
     kept = [part for part in url.query.split("&") if part and not part.startswith("digest=")]
-    return url.at(f"{url.path}?{'&'.join([*kept, 'digest=' + quote(upload.digest, safe='')])}")
+    query = "&".join([*kept, f"digest={_quoted(upload.digest)}"])
+    return url.at(f"{url.path}?{query}")
 
 
 def _is_there(session: Session, upload: Upload, descriptor: Descriptor) -> bool:
@@ -213,3 +213,8 @@ def refusal(answer: Answer, topic: Topic) -> ReplicatorError:
     if answer.status == 404 and "NAME_UNKNOWN" not in answer.codes:
         return TemporaryError(f"{topic}: the upload session is gone")
     return failure(answer, topic)
+
+
+def _quoted(name: Digest | Repository) -> str:
+    # As a part of a query; neither can hold anything else that needs it.
+    return name.replace(":", "%3A").replace("/", "%2F")
