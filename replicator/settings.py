@@ -84,7 +84,12 @@ class Settings(BaseSettings):
     webhook_timeout_s: Seconds = Field(
         default=5.0, description="seconds in which a notification's body must have arrived; after them: 408"
     )
-    concurrency: int = Field(default=8, gt=0, le=1024, description="jobs that a worker runs at once")
+    concurrency: int = Field(
+        default=4,
+        gt=0,
+        le=1024,
+        description="processes of a worker; each runs up to four jobs of one repository at once",
+    )
     lease_s: Seconds = Field(
         default=20.0, description="seconds after which the job of a silent worker is given to another"
     )

@@ -8,6 +8,7 @@ sweeper      schedules, new rules, the API → comparisons: see `sweeps`
 import logging
 import platform
 import threading
+import time
 import uuid
 from collections.abc import Callable, Collection
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 POLL_S = 0.5
 """The longest time between two looks at the ledger when nothing wakes us."""
 PAUSE_AFTER_FAILURE_S = 0.5
+BREATH_S = 0.02
 JOBS_A_DOORBELL = 25
 """Jobs of one repository that are rung for together. More would share little more, and take longer to hand back."""
 
@@ -84,7 +86,7 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         names = ledger.destinations() | set(rules.destinations)
         crews = ledger.crews()
         _warn_of_short(crews, rules.destinations, told)
-        soonest = POLL_S
+        soonest, has_rung = POLL_S, False
         for name in sorted(names):
             if availability.is_down(name) or availability.paused_for(name):
                 continue
@@ -94,9 +96,13 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
             due = ledger.dispatch(name, share, most=JOBS_A_DOORBELL)
             if due:
                 runtime.bell.ring(name, due)
+                has_rung = True
             next_due = ledger.next_due(name)
             if next_due is not None and next_due > 0:
                 soonest = min(soonest, next_due)
+        if not has_rung:
+            # Every job that ends wakes us where others wait, and mostly there is no place yet for their doorbell.
+            time.sleep(BREATH_S)
         ledger.wait(max(0.01, soonest))
 
     return dispatch

@@ -232,7 +232,7 @@ def test_slow_senders_do_not_hold_up_the_others(shared: ReceiverProcess, stack: 
     for _ in range(10):
         started = time.monotonic()
         assert shared.post().status == 202
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
