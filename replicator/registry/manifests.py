@@ -28,6 +28,7 @@ from replicator.oci import (
     Tag,
     parse_manifest,
 )
+from replicator.registry import ecr
 from replicator.registry.failures import Answer, Topic, failure
 from replicator.registry.session import Call, Session
 
@@ -164,7 +165,7 @@ def put(
         headers={"Content-Type": manifest.media_type, **_condition(replacing)},
         content=manifest.raw,
     )
-    answer = session.send(call)
+    answer = ecr.with_repository(session, call, answer=session.send(call), repository=repository)
     if answer.status == 412 and "If-Match" in call.headers:
         raise Overtaken(f"{call.topic}: it changed since it was read", retry_after=0.5)
     if not answer.is_success:

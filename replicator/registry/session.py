@@ -54,6 +54,7 @@ class Session:
     def __init__(self, exchange: Exchange) -> None:
         self.name = exchange.registry.name
         self.kind = exchange.registry.type
+        self.proxy = exchange.registry.proxy
         self._exchange = exchange
         self._login = Login(exchange)
         self._notices = Notices(exchange.registry.name)

@@ -17,6 +17,7 @@ from replicator.errors import (
     Unsupported,
 )
 from replicator.oci import Descriptor, Digest, Repository
+from replicator.registry import ecr
 from replicator.registry.addresses import URL
 from replicator.registry.blobs import has_blob
 from replicator.registry.failures import Answer, Topic, failure
@@ -51,7 +52,10 @@ def start(
     answer = _mount(session, repository, digest, mount_from=mount_from, topic=topic) if mount_from else None
     if answer is None:
         url = session.url(f"/v2/{repository}/blobs/uploads/", _algorithm(digest))
-        answer = session.succeed(Call("POST", url, topic, session.scopes(repository, "pull,push")))
+        call = Call("POST", url, topic, session.scopes(repository, "pull,push"))
+        answer = ecr.with_repository(session, call, answer=session.send(call), repository=repository)
+        if not answer.is_success:
+            raise failure(answer, topic)
     elif answer.status == 201:
         return None
     location = answer.headers.get("location")
@@ -68,11 +72,13 @@ def _mount(
     query = [f"mount={_quoted(digest)}", f"from={_quoted(mount_from)}", _algorithm(digest)]
     url = session.url(f"/v2/{repository}/blobs/uploads/", "&".join(filter(None, query)))
     scopes = (*session.scopes(repository, "pull,push"), *session.scopes(mount_from, "pull"))
+    call = Call("POST", url, topic, scopes)
     try:
-        answer = session.send(Call("POST", url, topic, scopes))
+        answer = session.send(call)
     except PermanentError:
         # No token for both repositories, say. What is wrong in general shows with the plain request.
         return None
+    answer = ecr.with_repository(session, call, answer=answer, repository=repository)
     if answer.is_success:
         return answer
     error = failure(answer, topic)

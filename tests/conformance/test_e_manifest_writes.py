@@ -12,7 +12,9 @@ from replicator.errors import MissingContent
 from replicator.ledger import REPAIR, Ledger, State
 from replicator.oci import Digest, Repository, Tag, parse_manifest
 from replicator.resync import Checked, Request, Verification
+from replicator.rules import RegistryType
 from tests.conformance.bridge import Bridge
+from tests.fakes.ecr import ECRAPI, ENVIRONMENT, serve
 from tests.fakes.images import (
     Image,
     head,
@@ -335,6 +337,26 @@ def test_e18_a_repository_that_a_push_does_not_make_is_said_to_be_missing(
     assert (view.state, view.attempts) == (State.PARKED, 1)
     assert "NAME_UNKNOWN" in (view.reason or "")
     assert f"{API}" in (view.reason or "")
+
+
+@pytest.mark.parametrize("request_", ["POST", "PUT"])
+def test_e18_a_repository_that_ecr_misses_is_created(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, request_: str
+) -> None:
+    world = make_world(a_rule(), kinds={"us": RegistryType.ECR})
+    world.push("eu", "v1", ONE)
+    path = "uploads" if request_ == "POST" else "manifests/v1"
+    body = refusal(ONE.digest, detail=False, code="NAME_UNKNOWN")
+    world["us"].fail(request_, path, times=float("inf"), status=404, body=body)
+
+    with serve(ECRAPI(on_create=world["us"].heal)) as api:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL_ECR": api.url}.items():
+            monkeypatch.setenv(name, value)
+        view = world.run(world.job())
+
+    assert view.outcome == "copied"
+    assert {asked["repositoryName"] for asked in api.asked} == {API}
+    assert is_whole(world["us"], API, "v1", ONE)
 
 
 def test_e19_a_write_that_shows_late_is_waited_for(make_world: MakeWorld) -> None:

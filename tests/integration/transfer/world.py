@@ -24,6 +24,7 @@ from tests.fakes.images import Image, delete, push
 from tests.fakes.registry import FakeRegistry
 
 API = "team/api"
+ECR_HOST = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 LEASE_S = 20.0
 SETTLES_WITHIN_S = 10.0
 VERSIONS = (Filter(FilterType.NAME, "team/**"), Filter(FilterType.TAG, "v*"))
@@ -70,6 +71,11 @@ def a_rule(
     )
 
 
+def _described(name: str, kind: RegistryType) -> Registry:
+    # ECR's hosts tell whose they are.
+    return Registry(name, kind, f"http://{ECR_HOST if kind is RegistryType.ECR else f'{name}.test'}")
+
+
 def once(registry: Watched, method: str, path_regex: str, do: Callable[[], object]) -> None:
     """After the next request that fits has taken effect, and before its answer is sent, `do` happens."""
 
@@ -103,10 +109,7 @@ class World:
             name: (WatchedHarbor if kinds.get(name) is RegistryType.HARBOR else Watched)(features.get(name))
             for name in sorted(names)
         }
-        described = {
-            name: Registry(name, kinds.get(name, RegistryType.DISTRIBUTION), f"http://{name}.test")
-            for name in names
-        }
+        described = {name: _described(name, kinds.get(name, RegistryType.DISTRIBUTION)) for name in names}
         self.rules = RuleSet(described, tuple(rules))
         self._clients = {
             name: RegistryClient(
