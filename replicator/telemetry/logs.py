@@ -17,7 +17,7 @@ _PLAIN_ATTRIBUTES = frozenset(vars(logging.makeLogRecord({}))) | {
     "taskName",
     "color_message",
 }
-_QUIET = ("celery", "httpx", "httpcore", "urllib3", "uvicorn", "kombu", "amqp", "redis")
+_QUIET = ("botocore", "celery", "httpx", "httpcore", "urllib3", "uvicorn", "kombu", "amqp", "redis")
 
 
 class TextFormatter(logging.Formatter):

@@ -216,6 +216,7 @@ from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing,
 setup_logging("info", "json")
 setup_tracing("receiver", {exporter!r})
 logging.getLogger("httpx").info("GET https://user:canary@host")
+logging.getLogger("botocore.credentials").info("Found credentials of canary")
 with tracer.start_as_current_span("job"):
     logging.getLogger("replicator.x").info("done", extra={{"rule": "prod"}})
 shutdown_tracing()
