@@ -32,3 +32,11 @@ def test_what_is_not_ours_is_a_case_with_a_reason_and_without_a_test() -> None:
         for name, reason in getattr(module, "NOT_OURS", {}).items():
             assert name in all_ids() - tested, name
             assert len(reason.split()) >= 5, name
+
+
+def test_every_case_has_a_test_or_a_reason() -> None:
+    answered = {
+        name for module in _modules() for name in (*_tested(module), *getattr(module, "NOT_OURS", {}))
+    }
+
+    assert all_ids() - answered == set()
