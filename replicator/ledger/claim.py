@@ -19,8 +19,8 @@ class Submission:
     `since` is when the change was wanted; `action` is "push" or "delete", or None where no event told (a resync), or
     REPAIR, which stays with the job whatever events come after it, until it was done. The job is due `delay_s` from
     now, or sooner if it was. `is_news` False repeats an event that was submitted before: the source does not lag behind
-    it any more, and a newer event's hint stays. `is_absent` says that the destination was just seen not to have the
-    reference. `is_urgent` False lets the job give way to urgent ones (a resync, a
+    it any more, and a newer event's hint stays. `absent_at` is when the destination was seen not to have
+    the reference. `is_urgent` False lets the job give way to urgent ones (a resync, a
     backfill, a schedule, a sweep); an open job that is urgent stays so.
     """
 
@@ -32,7 +32,7 @@ class Submission:
     delay_s: float = 0.0
     is_news: bool = True
     is_urgent: bool = True
-    is_absent: bool = False
+    absent_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

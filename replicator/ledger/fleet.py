@@ -4,6 +4,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
+import secrets
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -107,6 +108,7 @@ class Fleet:
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
+        self._note_companions = scripts.script("note_companions")
         self._spend_deletion = scripts.script("spend_deletion")
         self._gate = Gate(client)
 
@@ -283,14 +285,20 @@ class Fleet:
 
     # Which companions a source has
 
-    def note_companions(self, source: str, repository: Repository, tags: Collection[Tag]) -> None:
-        """Notes that these are all companion tags that the source's repository lists just now."""
-        key = _companions(source, repository)
+    def begin_companions(self, source: str, repository: Repository) -> str:
+        """Says that the source's repository is about to be listed; what `note_companions` wants to be told."""
+        key, token = _companions(source, repository), secrets.token_hex(8)
         with answering(), self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(key)
-            pipe.sadd(key, "", *tags)  # a set without members is none
+            pipe.sadd(key, f"?{token}")
             pipe.expire(key, _COMPANIONS_TTL_S)
             pipe.execute()
+        return token
+
+    def note_companions(self, source: str, repository: Repository, tags: Collection[Tag], token: str) -> None:
+        """Notes that these are all companion tags that the source's repository lists, unless some came meanwhile."""
+        with answering():
+            self._note_companions(_companions(source, repository), f"?{token}", _COMPANIONS_TTL_S, *tags)
 
     def companions(self, source: str, repository: Repository, tags: Sequence[Tag]) -> frozenset[Tag] | None:
         """Those of `tags` that were listed lately; None if nobody listed them, or some came since."""

@@ -120,7 +120,7 @@ class Work:
             return frozenset(str(name) for name in self._redis.smembers(f"{PREFIX}destinations"))
 
     def heartbeat(self, name: str, slots: int, destinations: Iterable[str] = ()) -> None:
-        """Says that the worker `name` lives and runs `slots` jobs of `destinations` at once, or of all without any.
+        """Says that the worker `name` lives and answers `slots` doorbells at once: of `destinations`, or of all.
 
         It counts for 15 s. 0 slots take it back.
         """
@@ -310,7 +310,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             item.trace or "",
             int(item.is_news),
             int(item.is_urgent),
-            int(item.is_absent),
+            item.absent_at or "",
         )
     ]
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 from replicator.drift import Difference, Known, Listing, Twins, drift, untagged_drift
 from replicator.errors import ReplicatorError
-from replicator.oci import Digest, Reference, Repository, Tag, companion_subject
+from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, is_referrers_tag
 from replicator.platforms import rebuilt
 from replicator.resync.flow import Later
 from replicator.resync.memory import memory, with_halted
@@ -56,6 +56,8 @@ class Comparison(Generic[T]):
         self, source: str, repository: Repository, twins: Iterable[Twins]
     ) -> Iterator[T | Trouble | Later[T | Trouble]]:
         """List both sides, and leave the tags to further steps."""
+        fleet = self.tools.ledger.fleet
+        token = fleet.begin_companions(source, repository)
         try:
             listed = self._listing(source, repository)
         except ReplicatorError as exc:
@@ -74,8 +76,8 @@ class Comparison(Generic[T]):
                 yield Later(partial(self._untagged, side))
         if any(_is_new(tag, sides) for tag in meant if tag in listed):
             # Jobs will ask which signatures these have, each for itself.
-            companions = [tag for tag in listed if companion_subject(tag)]
-            self.tools.ledger.fleet.note_companions(source, repository, companions)
+            companions = [tag for tag in listed if companion_subject(tag) or is_referrers_tag(tag)]
+            fleet.note_companions(source, repository, companions, token)
         for first in range(0, len(meant), TAGS_A_STEP):
             yield Later(partial(self._portion, listed, sides, meant[first : first + TAGS_A_STEP]))
 

@@ -42,17 +42,20 @@ def jobs_of(differences: Iterable[Difference], *, everything: bool = False) -> I
 
 
 def enqueue(jobs: Iterable[Wanted], ledger: Ledger, *, action: str | None = None) -> Iterator[list[Job]]:
-    """Submit the jobs in portions, behind everything that is urgent; each portion is given when it is written down."""
-    trace = new_traceparent()
+    """Submit the jobs in portions, behind everything that is urgent; each portion is given when it is written down.
+
+    What is absent was seen to be so since this began: `jobs` are found as they are asked for.
+    """
+    trace, began = new_traceparent(), ledger.view.now()
     for portion in _portions(jobs, BATCH):
         now = ledger.view.now()
-        ledger.submit(
-            [
-                Submission(item.job, now, action, trace=trace, is_urgent=False, is_absent=item.is_absent)
-                for item in portion
-            ]
-        )
+        ledger.submit([_submission(item, now, began, action, trace) for item in portion])
         yield [item.job for item in portion]
+
+
+def _submission(item: Wanted, now: float, began: float, action: str | None, trace: str) -> Submission:
+    absent_at = began if item.is_absent else None
+    return Submission(item.job, now, action, trace=trace, is_urgent=False, absent_at=absent_at)
 
 
 def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Wanted]:
@@ -64,7 +67,7 @@ def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Wanted]:
         named = "; ".join(moved[:MOVED_NAMED])
         more = f"; and {len(moved) - MOVED_NAMED} more" if len(moved) > MOVED_NAMED else ""
         raise ConfigError(f"the world moved since the plan was made, so nothing was done: {named}{more}")
-    return [Wanted(job, is_absent=change.found is None) for change, job in actions]
+    return [Wanted(job) for _, job in actions]
 
 
 def _job(change: Change, rules: RuleSet) -> Job:

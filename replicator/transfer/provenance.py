@@ -48,6 +48,8 @@ class Provenance:
         claim, there = self.route.claim, self.there
         if claim.absent_at is None or claim.is_repair:
             return False
+        if self.here and self.route.end in self.here.origins:
+            return False  # what the source holds may be an echo of what the destination held: see `decide`
         return there is None or (there.written.start == self.route.start and there.at < claim.absent_at)
 
     def facts(self, wanted: Digest, found: Digest | None, *, override: bool) -> Facts:

@@ -141,7 +141,7 @@ local function unhalt(id)
 end
 
 -- Writes down that a job is wanted. A submission is twelve values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news, 1 for urgent, 1 for absent; empty text stands for none. The job is due `delay` seconds from now, or
+-- digest, trace, 1 for news, 1 for urgent, absent since; empty text stands for none. The job is due `delay` seconds from now, or
 -- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
 -- beside an event's, with the generation that asked for it: no event takes it back. What is submitted together comes due
 -- in that order, a microsecond apart, so that jobs of one repository stay together.
@@ -186,8 +186,8 @@ local function submit(values, first)
     redis.call('HSET', job, 'trace', trace)
   end
   redis.call('HDEL', job, 'approved', 'absent_at')
-  if absent == '1' then
-    redis.call('HSET', job, 'absent_at', stamp(now))
+  if absent ~= '' then
+    redis.call('HSET', job, 'absent_at', absent)
   end
   unhalt(id)
 

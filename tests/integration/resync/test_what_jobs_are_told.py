@@ -1,14 +1,15 @@
 """What a comparison saw saves its jobs requests, and never costs them the truth."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from replicator.resync import Request, enqueue, jobs_of
 from tests.fakes.images import Image, image, signature, signature_tag
-from tests.integration.resync.kit import resynced, swept
+from tests.integration.resync.kit import only, resynced, swept
 from tests.integration.transfer.conftest import MakeWorld
-from tests.integration.transfer.world import API, World, a_rule
+from tests.integration.transfer.world import API, World, a_rule, once
 
 pytestmark = pytest.mark.integration
 
@@ -25,6 +26,14 @@ def submitted(world: World, request: Request | None = None) -> None:
     """A comparison has submitted its jobs, and nobody has begun with them."""
     _, found = swept(world, request)
     assert list(enqueue(jobs_of(found), world.ledger))
+
+
+def submitted_to(world: World, destination: str, afterwards: Callable[[], object]) -> None:
+    """A comparison saw the tag at the source and not at the destination, where it came from; then something happens."""
+    world.push("eu", "v1", TOP)
+    submitted(world, only(destination=destination))
+    world.delete("eu", "v1")
+    afterwards()
 
 
 def sign(world: World, subject: Image) -> None:
@@ -97,6 +106,28 @@ def test_what_we_wrote_since_the_comparison_is_looked_at(make_world: MakeWorld) 
     world.work(world.job(rule="prod"))
 
     assert world.asked("us") == ["HEAD manifests/v1"]
+
+
+def test_a_signature_that_comes_between_the_two_listings_is_not_missed(world: World) -> None:
+    world.push("eu", "v1", TOP)
+    once(world["us"], "GET", "tags/list", lambda: sign(world, TOP))
+    submitted(world)
+
+    world.work(world.job())
+
+    written = world.tags_written("us")
+    assert written.index(signature_tag(TOP)) < written.index("v1")
+
+
+def test_where_the_content_came_from_the_destination_that_is_looked_at(make_world: MakeWorld) -> None:
+    world = make_world(a_rule(), a_rule("back", "us", "eu"))
+    submitted_to(world, "us", lambda: world.push("us", "v1", TOP))
+    world.run(world.job(rule="back", to="eu"))
+    world.push("us", "v1", NEWER)
+
+    world.work(world.job())
+
+    assert world.digest("us", "v1") == NEWER.digest
 
 
 def test_where_override_is_off_the_destination_is_looked_at_all_the_same(make_world: MakeWorld) -> None:

@@ -563,7 +563,9 @@ def test_what_a_resync_listed_before_is_not_believed_after_the_first_look(make_w
     world = make_world(requiring())
     pushed = image()
     world.push("eu", "v1", pushed)
-    world.ledger.fleet.note_companions("eu", world.job().repository, [])
+    repository = world.job().repository
+    token = world.ledger.fleet.begin_companions("eu", repository)
+    world.ledger.fleet.note_companions("eu", repository, [], token)
     world.run(world.job(), action=None)
 
     sign(world, pushed)  # and nobody tells
