@@ -100,7 +100,7 @@ _TASK_SETTINGS: dict[str, Any] = {
     "task_publish_retry": False,
     # A misspelt name must not make a queue that nobody reads.
     "task_create_missing_queues": False,
-    # The last resort: the lease check and the client's timeouts act long before.
+    # The last resort: the lease check and the client's timeouts act long before, and a doorbell begins no job late.
     "task_soft_time_limit": 3300,
     "task_time_limit": 3600,
 }

@@ -46,7 +46,7 @@ class Flights:
         self._change = threading.Condition()
         self._held: set[str] = set()
         self._claimed: set[str] = set()
-        self._is_kept = False
+        self._keeper: threading.Thread | None = None
 
     def claim(
         self, destination: str, repository: Repository, digests: Collection[Digest]
@@ -112,9 +112,9 @@ class Flights:
     def _hold(self, names: Iterable[str]) -> None:
         with self._change:
             self._held.update(names)
-            if self._held and not self._is_kept:
-                self._is_kept = True
-                threading.Thread(target=self._renew, name="flights", daemon=True).start()
+            if self._held and (self._keeper is None or not self._keeper.is_alive()):
+                self._keeper = threading.Thread(target=self._renew, name="flights", daemon=True)
+                self._keeper.start()
 
     def _renew(self) -> None:
         while True:
@@ -122,7 +122,7 @@ class Flights:
             with self._change:
                 held = tuple(self._held)
                 if not held:
-                    self._is_kept = False
+                    self._keeper = None
                     return
             try:
                 with answering():

@@ -117,7 +117,12 @@ class Attempt:
         if standing.scarce_for_s > 0 and not self.claim.is_urgent:
             # What is left of a quota is for what cannot wait.
             raise NotYet(f"{route}: a registry grants few more requests", retry_after=standing.scarce_for_s)
-        # The dispatcher rings for no destination that is away; a source that hangs must not hold its workers either.
+        # The dispatcher rings for no destination that is away, but another job of the doorbell may have found it so; a
+        # source that hangs must not hold its workers either.
+        destination = self.claim.job.destination
+        down = route.availability.is_down(destination) if destination in standing.silent else None
+        if down:
+            raise NotYet(f"{route}: the destination does not answer", retry_after=down.wait_s)
         source = route.rule.source
         wait_s = route.availability.wait_to_try(source) if source in standing.silent else 0.0
         if wait_s > 0:

@@ -7,11 +7,12 @@ could not end, because it was told to stop, is given back.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from replicator.errors import LedgerUnavailable
 from replicator.jobs import RULE_GRACE_S, Job, Outcome, may_want
 from replicator.ledger import Claim, Promotion, Refusal
 from replicator.oci import Repository
@@ -60,24 +61,42 @@ def answer(job_ids: Sequence[str], tools: Tools, moved: Moved | None = None) -> 
     Afterwards the ledger says what became of them.
     """
     with ExitStack() as stack:
-        attempts = _begun(job_ids, tools, moved, stack)
-        try:
-            _run(attempts, tools)
-        except (SystemExit, KeyboardInterrupt):
-            for attempt in attempts:
-                attempt.give_back()
-            raise
+        _run(_begun(job_ids, tools, moved, stack), tools)
 
 
 def _run(attempts: Sequence[Attempt], tools: Tools) -> None:
     if len(attempts) < 2:
         for attempt in attempts:
-            attempt.run()
+            _run_alone(attempt)
         return
-    running = [tools.desks.submit(attempt.run) for attempt in attempts]
+    running = {tools.desks.submit(attempt.run): attempt for attempt in attempts}
+    try:
+        wait(running, tools.begins_within_s)
+    finally:
+        # A job that has begun may be writing this very moment. If we are told to stop, its lease runs out, and whoever
+        # takes it over looks at it once more.
+        _give_back([attempt for future, attempt in running.items() if future.cancel()])
     wait(running)
     for future in running:
-        future.result()
+        if not future.cancelled():
+            future.result()
+
+
+def _run_alone(attempt: Attempt) -> None:
+    try:
+        attempt.run()
+    except (SystemExit, KeyboardInterrupt):
+        _give_back([attempt])
+        raise
+
+
+def _give_back(attempts: Iterable[Attempt]) -> None:
+    for attempt in attempts:
+        try:
+            attempt.give_back()
+        except LedgerUnavailable as exc:
+            # Its lease runs out.
+            log.warning("job not given back", extra={"job": attempt.claim.id, "why": str(exc)})
 
 
 def _begun(job_ids: Sequence[str], tools: Tools, moved: Moved | None, stack: ExitStack) -> list[Attempt]:
@@ -137,6 +156,7 @@ def _promotion(job: Job, lease: Lease, tools: Tools, rules: RuleSet, moved: Move
     promotion = tools.ledger.promotions.find(job.id)
     if promotion is None:
         lease.end()
+        JOBS.labels(job.rule, job.destination, Outcome.SUPERSEDED).inc()
         tools.ledger.finish(
             lease.claim, Outcome.SUPERSEDED, digest=None, detail="nothing says what to promote"
         )

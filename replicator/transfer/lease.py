@@ -108,16 +108,16 @@ class Leases:
         self._ledger = ledger
         self._held: list[Lease] = []
         self._lock = threading.Lock()
-        self._is_kept = False
+        self._keeper: threading.Thread | None = None
 
     def hold(self, claim: Claim, since: float) -> Lease:
         """The lease of a claim that was asked for at `since`, in this process's monotonic time."""
         lease = Lease(self._ledger, claim, self._good_until(since))
         with self._lock:
             self._held.append(lease)
-            if not self._is_kept:
-                self._is_kept = True
-                threading.Thread(target=self._keep, name="leases", daemon=True).start()
+            if self._keeper is None or not self._keeper.is_alive():
+                self._keeper = threading.Thread(target=self._keep, name="leases", daemon=True)
+                self._keeper.start()
         return lease
 
     def _good_until(self, asked: float) -> float:
@@ -130,7 +130,7 @@ class Leases:
                 self._held = [lease for lease in self._held if not lease.is_over]
                 held = list(self._held)
                 if not held:
-                    self._is_kept = False
+                    self._keeper = None
                     return
             self._renew(held)
 

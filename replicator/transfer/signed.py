@@ -109,8 +109,12 @@ def _left_out(route: Route, subject: Digest) -> Iterator[Manifest]:
     for tag in companion_tags(subject)[:1]:
         record = route.fleet.copied(route.job.destination, route.target, tag)
         manifest = route.source.get_manifest(route.repository, tag) if record else None
-        # It was seen at the destination a moment ago, or it would come along; at the source it may have moved since.
-        if record and manifest and manifest.digest == record.digest:
+        # It may have moved at the source since, or be gone from the destination.
+        if (
+            record
+            and manifest
+            and manifest.digest == record.digest == route.destination.digest_of(route.target, tag)
+        ):
             yield manifest
 
 

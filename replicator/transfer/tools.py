@@ -30,3 +30,5 @@ class Tools:
     leases: Leases
     desks: ThreadPoolExecutor = field(default_factory=new_desks)
     hands: ThreadPoolExecutor = field(default_factory=new_hands)
+    begins_within_s: float = 30.0
+    """What a doorbell has not begun by then is rung for anew: others may be free, or something more urgent."""

@@ -2,13 +2,15 @@
 
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
 from replicator.jobs import Job
-from replicator.ledger import Claim, State
+from replicator.ledger import Claim, Refusal, State
 from replicator.oci import Digest
 from replicator.transfer import answer
+from replicator.transfer.tools import JOBS_AT_ONCE
 from tests.fakes.images import image
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import World, a_rule
@@ -65,7 +67,20 @@ def test_what_is_gone_or_held_by_another_is_left_alone(world: World) -> None:
     assert world.ledger.renew(held)
 
 
-def test_a_process_that_is_told_to_stop_gives_back_what_it_did_not_end(world: World) -> None:
+def test_what_a_doorbell_has_not_begun_in_time_is_given_back(world: World) -> None:
+    jobs = wanted(world)
+    let_go = threading.Event()
+    world["eu"].before.append(lambda _: let_go.wait(10))
+    threading.Timer(0.6, let_go.set).start()
+
+    answer([job.id for job in jobs], replace(world.tools(), begins_within_s=0.2))
+
+    assert [tag for tag in TAGS if world.digest("us", tag)] == list(TAGS[:JOBS_AT_ONCE])
+    claims = [world.ledger.claim(job.id) for job in jobs[JOBS_AT_ONCE:]]
+    assert [claim.attempts for claim in claims if isinstance(claim, Claim)] == [1, 1]
+
+
+def test_a_process_that_is_told_to_stop_gives_back_what_it_did_not_begin(world: World) -> None:
     jobs = wanted(world)
     let_go = threading.Event()
     world["eu"].before.append(lambda _: let_go.wait(10))
@@ -85,7 +100,9 @@ def test_a_process_that_is_told_to_stop_gives_back_what_it_did_not_end(world: Wo
         let_go.set()
         tools.desks.shutdown(cancel_futures=True)
 
-    assert [claim.attempts for claim in claims if isinstance(claim, Claim)] == [1] * len(jobs)
+    # What had begun may have been writing: it is looked at once more when its lease has run out.
+    assert claims[:JOBS_AT_ONCE] == [Refusal.LEASED] * JOBS_AT_ONCE
+    assert [claim.attempts for claim in claims[JOBS_AT_ONCE:] if isinstance(claim, Claim)] == [1, 1]
     assert [tag for tag in TAGS if world.digest("us", tag)] == []
 
 
