@@ -155,7 +155,10 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """The workers that serve the same destinations, and how many jobs they run at once. No names stand for all."""
+    """The workers that serve the same destinations, and how many doorbells they answer at once.
+
+    No names stand for all.
+    """
 
     slots: int
     destinations: frozenset[str] = frozenset()
@@ -169,10 +172,10 @@ class Crew:
         return sum(self.serves(name) for name in destinations)
 
 
-def jobs_at_once(
+def doorbells_at_once(
     destination: str, *, crews: Iterable[Crew], destinations: Collection[str], limit: int | None
 ) -> int:
-    """How many jobs of one destination may be rung for or running at once; `destinations` are those of the rules.
+    """How many doorbells of one destination may be out at once; `destinations` are those of the rules.
 
     Of each crew that serves it, it has an equal share; 0 if there is none, because nobody would hear the bell. So the
     shares of all never add up to more than the slots, as long as every crew has as many slots as destinations; where

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 
 from replicator.errors import ReplicatorError
 from replicator.intake import take_in
-from replicator.jobs import Crew, jobs_at_once
+from replicator.jobs import Crew, doorbells_at_once
 from replicator.ledger import Pause, PauseKind
 from replicator.rules import RuleSet
 from replicator.runtime import Runtime
@@ -92,7 +92,7 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
                 continue
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None
-            share = jobs_at_once(name, crews=crews, destinations=rules.destinations, limit=limit)
+            share = doorbells_at_once(name, crews=crews, destinations=rules.destinations, limit=limit)
             due = ledger.dispatch(name, share, most=JOBS_A_DOORBELL)
             if due:
                 runtime.bell.ring(name, due)

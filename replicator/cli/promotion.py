@@ -114,7 +114,7 @@ class _Progress:
 
     def _run(self) -> None:
         while self._status and not self._stop.wait(0.2):
-            counts = f"{self._moved.copied} blobs sent, {self._moved.mounted} mounted"
+            counts = f"{self._moved.sent} blobs sent, {self._moved.mounted} mounted"
             self._status.update(f"{self._name}: {counts}, {self._moved.size_bytes} bytes")
 
 
@@ -138,14 +138,19 @@ def _summary(done: Promoted) -> str:
 
 
 def _told(moved: Moved, seconds: float) -> str:
-    blobs = f"{moved.copied} blobs sent, {moved.mounted} mounted, {moved.present} there already"
+    blobs = f"{moved.sent} blobs sent, {moved.mounted} mounted, {moved.present} there already"
     signed = f"signatures and referrers: {moved.followers}"
     return f"{blobs}; {moved.size_bytes} bytes; {signed}; {seconds:.1f} s"
 
 
 def _figures(moved: Moved, seconds: float) -> dict[str, object]:
     return {
-        "blobs": {"copied": moved.copied, "mounted": moved.mounted, "present": moved.present},
+        "blobs": {
+            "copied": moved.copied,
+            "resumed": moved.resumed,
+            "mounted": moved.mounted,
+            "present": moved.present,
+        },
         "bytes": moved.size_bytes,
         "signatures": moved.followers,
         "seconds": round(seconds, 3),

@@ -270,10 +270,10 @@ def _not_carried(given: Given) -> list[str]:
     speed = given.get("speed")
     if speed and speed.number() > 0:
         remarks.append(
-            f"speed {speed.number()} (kilobits a second and stream): not carried over, there is no limit"
+            f"speed {speed.number()} (kilobits a second and stream): not carried over; see `limits.bandwidth`"
         )
     if given.flag_of("copy_by_chunk"):
-        remarks.append("copy_by_chunk: not carried over, blobs are streamed whole")
+        remarks.append("copy_by_chunk: not carried over, large blobs go in chunks where that helps")
     if given.flag_of("single_active_replication"):
         remarks.append("single_active_replication: always so, a rule never runs beside itself")
     return remarks + [f"{key}: not carried over" for key in sorted(set(given.keys()) - _POLICY)]

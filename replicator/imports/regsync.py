@@ -218,7 +218,9 @@ def _finish(config: _Config, rule: RuleDraft, step: Given) -> None:
         found = step.get(key)
         if found:
             said = found.text() if key == "platform" else ", ".join(each.text() for each in found.items())
-            rule.doubts.append(f"{key} {said}: regsync copies no other platform, here every one is copied")
+            rule.doubts.append(
+                f"{key} {said}: regsync copies no other platform, here every one is copied; see `platforms`"
+            )
     for key in _INHERITED:
         if step.get(key) or defaults.get(key):
             _not_carried(rule, key)
@@ -234,7 +236,7 @@ def _not_carried(rule: RuleDraft, key: str) -> None:
         "mediaTypes": "every media type is copied",
         "referrerFilters": "every referrer is copied, or none",
         "includeExternal": "layers that lie elsewhere stay there",
-        "ratelimit": "the answers of the registries are obeyed instead",
+        "ratelimit": "the answers of the registries are obeyed instead; see `limits`",
         "hooks": "nothing is called",
     }
     if key in ("mediaTypes", "referrerFilters"):

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from replicator.drift import Difference
 from replicator.errors import ConfigError
-from replicator.jobs import jobs_at_once
+from replicator.jobs import doorbells_at_once
 from replicator.ledger import REPAIR
 from replicator.resync.document import LaneSum
 from replicator.resync.scope import Scope
@@ -16,6 +16,7 @@ from replicator.resync.survey import Survey
 from replicator.resync.tally import Lane, Tally
 from replicator.resync.tools import Tools
 from replicator.resync.weigh import Scales
+from replicator.transfer.tools import JOBS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ class Sweep:
         rule, destination = name
         ledger, rules = self._tools.ledger, self._tools.rules
         registry = rules.registries[destination]
-        at_once = jobs_at_once(
+        at_once = doorbells_at_once(
             destination,
             crews=ledger.crews(),
             destinations=rules.destinations,
@@ -112,6 +113,6 @@ class Sweep:
             kinds=dict(lane.kinds),
             drift=lane.drift,
             bytes=lane.size_bytes,
-            seconds=measured.estimate_s(lane.copies, lane.size_bytes, at_once=at_once),
+            seconds=measured.estimate_s(lane.copies, lane.size_bytes, at_once=at_once * JOBS_AT_ONCE),
             complete=self.tally.is_whole(name),
         )

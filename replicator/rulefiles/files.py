@@ -137,7 +137,7 @@ class LimitsFile(FileModel):
     """What the registry bears, from everything of ours together."""
 
     concurrency: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Requests to the registry at once, and jobs that write to it."
+        default=None, description="Requests to the registry at once."
     )
     requests_per_second: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
         default=None, description="Requests to the registry in a second."

@@ -31,6 +31,11 @@ class Moved:
         self.present += other.present
         self.followers += other.followers
 
+    @property
+    def sent(self) -> int:
+        """The blobs whose bytes were sent, or some of them."""
+        return self.copied + self.resumed
+
     def count(self, source: str, destination: str) -> None:
         """Tell the metrics."""
         BYTES.labels(source, destination).inc(self.size_bytes)

@@ -31,8 +31,8 @@ from replicator.jobs import (
     Park,
     Retry,
     after_failure,
+    doorbells_at_once,
     is_answered,
-    jobs_at_once,
     jobs_for,
     retry_delay_s,
 )
@@ -252,7 +252,8 @@ some_names = st.lists(st.sampled_from(NAMES), unique=True)
 
 def shares(crews: list[Crew], destinations: list[str], limit: int | None = None) -> dict[str, int]:
     return {
-        name: jobs_at_once(name, crews=crews, destinations=destinations, limit=limit) for name in destinations
+        name: doorbells_at_once(name, crews=crews, destinations=destinations, limit=limit)
+        for name in destinations
     }
 
 
@@ -290,7 +291,7 @@ def test_with_fewer_slots_than_destinations_each_has_one() -> None:
 
 
 def test_what_has_left_the_rules_takes_one_slot_at_a_time() -> None:
-    assert jobs_at_once("gone", crews=[Crew(16)], destinations=["us"], limit=None) == 1
+    assert doorbells_at_once("gone", crews=[Crew(16)], destinations=["us"], limit=None) == 1
 
 
 def test_a_limit_of_the_registry_counts() -> None:
