@@ -13,7 +13,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-CORE := oci platforms signing events rules jobs plan drift estimate limits
+CORE := oci platforms signing events rules jobs verdict plan drift estimate limits
 # Real servers and clients that the integration tests are judged by. Debian's packages have the names of the programs.
 JUDGES := docker-registry redis-server skopeo nginx
 

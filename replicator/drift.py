@@ -10,8 +10,8 @@ from enum import StrEnum
 
 from replicator.jobs import Job, may_want
 from replicator.oci import Digest, Reference, Repository, Tag, companion_subject, is_referrers_tag, named
-from replicator.plan import Facts, Verdict, Written, decide, place
 from replicator.rules import Destination, Rule, Signatures, takes_tag
+from replicator.verdict import Facts, Verdict, Written, decide, place
 
 NOT_OURS = "it was not put there by this rule, or nobody remembers"
 NOT_DELETED = "the rule does not delete"

@@ -21,9 +21,9 @@ from replicator.ledger.scripts import Scripts
 from replicator.ledger.uploads import Uploads
 from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
-from replicator.plan import Written, place
 from replicator.platforms import Platforms, parse_platform
 from replicator.rules.links import Writer
+from replicator.verdict import Written, place
 
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600

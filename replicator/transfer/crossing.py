@@ -16,20 +16,7 @@ from replicator.oci import (
     is_referrers_tag,
     referrers_tag,
 )
-from replicator.plan import (
-    Artifact,
-    Facts,
-    Follower,
-    Ground,
-    Verdict,
-    blobs_of,
-    decide,
-    follow_up,
-    is_lost,
-    origins,
-    steps,
-    was_cut_short,
-)
+from replicator.plan import Artifact, Follower, Ground, blobs_of, follow_up, steps
 from replicator.platforms import LEFT_OUT, Choice, Standing
 from replicator.rules import RuleSet, Signatures, needs_labels, takes_manifest, takes_tag
 from replicator.transfer.deletion import remove, retired
@@ -43,6 +30,7 @@ from replicator.transfer.selection import Selection
 from replicator.transfer.signed import hold_back, wake_subjects
 from replicator.transfer.sparse import forms, held, note, platforms_of, refused
 from replicator.transfer.writing import Writer
+from replicator.verdict import Facts, Verdict, decide, is_lost, origins, was_cut_short
 
 CERTAIN_S = 60.0
 """For how long nobody asks again for a blob that was seen in the very repository. Garbage collectors leave what is so

@@ -19,7 +19,7 @@ from replicator.errors import InUse, NotYet, PermanentError, TemporaryError, Uns
 from replicator.jobs import Job, Outcome
 from replicator.ledger import Copied, Promotion
 from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag, is_referrers_tag, referrers_tag
-from replicator.plan import ListReferrers, Removal, decide_removal
+from replicator.plan import ListReferrers
 from replicator.rules import PROMOTION, RuleSet
 from replicator.transfer.listing import enter, strike
 from replicator.transfer.provenance import Provenance
@@ -27,6 +27,7 @@ from replicator.transfer.result import Result
 from replicator.transfer.retention import had_their_time
 from replicator.transfer.route import Route
 from replicator.transfer.writing import Writer
+from replicator.verdict import Removal, decide_removal
 
 TAGS_LOOKED_AT = 1000
 """More tags than this are not searched for what depends on a digest: the delete is blocked instead."""

@@ -16,13 +16,13 @@ from replicator.errors import LedgerUnavailable
 from replicator.jobs import RULE_GRACE_S, Job, Outcome, may_want
 from replicator.ledger import Claim, Promotion, Refusal
 from replicator.oci import Repository
-from replicator.plan import place
 from replicator.rules import PROMOTION, Destination, Rule, RuleSet, TriggerType, destination_repository
 from replicator.telemetry import JOBS
 from replicator.transfer.attempt import Attempt
 from replicator.transfer.lease import Lease
 from replicator.transfer.moved import Moved
 from replicator.transfer.tools import Tools
+from replicator.verdict import place
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from typing import Self
 from replicator.jobs import is_answered
 from replicator.ledger import Copied
 from replicator.oci import Digest, Reference
-from replicator.plan import Facts, Follower, place
+from replicator.plan import Follower
 from replicator.platforms import Choice, Platforms
 from replicator.rules import RuleSet
 from replicator.rules.links import is_strangers
 from replicator.transfer.route import Route
+from replicator.verdict import Facts, place
 
 CONFLICT = "another rule with another source wrote this reference"
 """The reason of a block by conflict, and what its approval stands for."""

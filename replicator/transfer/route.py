@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from replicator.jobs import Job
 from replicator.ledger import Availability, Claim, Fleet
 from replicator.oci import Reference, Repository
-from replicator.plan import place
 from replicator.registry import RegistryClient
 from replicator.rules import PROMOTION, Rule
+from replicator.verdict import place
 
 
 @dataclass(frozen=True, slots=True)

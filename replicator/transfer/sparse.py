@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from replicator.jobs import Outcome
 from replicator.oci import Digest, Tag
-from replicator.plan import Facts, lacks_platforms
 from replicator.platforms import Choice, Platforms, joined, rebuilt, ways
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
+from replicator.verdict import Facts, lacks_platforms
 
 SPARSE_INDEX = "sparse-index"
 """The name under which the fleet remembers whether a registry takes an index that names what is not there."""

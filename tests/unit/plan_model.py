@@ -23,17 +23,15 @@ from replicator.oci import (
 from replicator.plan import (
     Artifact,
     CopyBlob,
-    Facts,
     Ground,
     ListReferrers,
     Plan,
     PutManifest,
-    Verdict,
     Write,
-    decide,
     merged_list,
     steps,
 )
+from replicator.verdict import Facts, Verdict, decide
 
 HERE = Repository("team/api")
 V1 = Tag("v1")

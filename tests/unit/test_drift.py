@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from replicator.drift import LACKS_PLATFORMS, Difference, Kind, Known, Past, Twins, drift, untagged_drift
 from replicator.oci import Digest, Platform, Repository, Tag, companion_tags, referrers_tag
-from replicator.plan import Written
 from replicator.platforms import parse_platform
 from replicator.rules import Destination, Filter, FilterType, Rule, Signatures
+from replicator.verdict import Written
 
 OLD, NEW, OTHER = (Digest.of(text.encode()) for text in ("old", "new", "other"))
 V1 = Tag("v1")

@@ -10,25 +10,27 @@ from replicator.errors import PermanentError
 from replicator.oci import DOCKER_LIST, Descriptor, Digest, Repository, Tag, companion_tags, referrers_tag
 from replicator.plan import (
     Artifact,
-    Facts,
     ListReferrers,
     Plan,
     PutManifest,
+    blobs_of,
+    follow_up,
+    merged_list,
+    steps,
+    thinned_list,
+)
+from replicator.platforms import Platforms, parse_platform
+from replicator.verdict import (
+    Facts,
     Removal,
     Verdict,
     Written,
-    blobs_of,
     decide,
     decide_removal,
-    follow_up,
     is_lost,
-    merged_list,
     origins,
-    steps,
-    thinned_list,
     was_cut_short,
 )
-from replicator.platforms import Platforms, parse_platform
 from tests.unit.plan_model import (
     CASES,
     HERE,

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.oci import Digest
-from replicator.plan import (
+from replicator.verdict import (
     Facts,
     Removal,
     Verdict,
