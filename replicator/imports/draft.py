@@ -12,6 +12,9 @@ from replicator.rules import RegistryType
 
 Value = str | int | bool | list["Value"] | dict[str, "Value"]
 
+VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+"""A variable as rule files write it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -85,7 +88,7 @@ class Draft:
 
     def known(self, text: str) -> str:
         """`text`, which names variables that the original took from its environment; the user is told to set them."""
-        for name in re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}", text):
+        for name in VARIABLE.findall(text):
             self.variables.setdefault(name, "as the original takes it from its environment")
         return text
 

@@ -6,7 +6,7 @@ is `localhost`.
 
 from dataclasses import dataclass
 
-from replicator.imports.draft import Draft, Line, RegistryDraft, Value, fresh_name, registry_type
+from replicator.imports.draft import VARIABLE, Draft, Line, RegistryDraft, Value, fresh_name, registry_type
 from replicator.oci import Digest, Repository, Tag
 from replicator.rulefiles import grammar
 from replicator.rules import RegistryType
@@ -102,8 +102,10 @@ def _credential(draft: Draft, name: str, login: Login) -> dict[str, Value] | Non
     """What a registry's `credential` says; None for an anonymous login."""
     if not (login.user or login.secret or login.secret_file):
         return None
+    # A rule file has no way to say `${` itself: what is no variable in spite of it becomes one.
+    is_sayable = login.user and "${" not in VARIABLE.sub("", login.user)
     user = (
-        draft.known(login.user) if login.user else draft.variable(f"{name}_USER", f"the user name at {name}")
+        draft.known(login.user) if is_sayable else draft.variable(f"{name}_USER", f"the user name at {name}")
     )
     found: dict[str, Value] = {"type": "basic", "access_key": user}
     if login.secret_file:

@@ -122,3 +122,13 @@ def test_an_expression_may_hold_slashes_and_stand_on_docker_hub(tmp_path: Path) 
 def test_mistakes_are_told_with_their_place(images: str, auth: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         import_image_syncer(given(images), given(auth))
+
+
+def test_a_user_name_that_only_looks_like_a_variable_becomes_one(tmp_path: Path) -> None:
+    auth = given("eu.test: {username: '${A-B}', password: x}")
+
+    rules = loaded(import_image_syncer(given("eu.test/a: us.test/a"), auth), tmp_path).rules
+
+    credential = rules.registries["eu.test"].credential
+    assert credential
+    assert credential.access_key == "value"
