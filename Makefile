@@ -14,6 +14,8 @@
 BIN := .venv/bin
 STAMP := .venv/.installed
 CORE := oci platforms signing events rules jobs verdict plan drift estimate limits
+# Tests that bear company: each has servers of its own, and asserts nothing of the time that others may take from it.
+SHARED := tests/conformance tests/integration/transfer tests/integration/resync tests/integration/ledger
 # Real servers and clients that the integration tests are judged by. Debian's packages have the names of the programs.
 JUDGES := docker-registry redis-server skopeo nginx
 
@@ -45,7 +47,8 @@ check: $(STAMP)
 		--cov-report=term-missing:skip-covered
 
 test: check judges
-	$(BIN)/pytest tests --ignore=tests/unit
+	$(BIN)/pytest $(SHARED) -q -n 2
+	$(BIN)/pytest tests --ignore=tests/unit $(SHARED:%=--ignore=%)
 
 judges:
 	@absent=; for judge in $(JUDGES); do command -v $$judge >/dev/null || absent="$$absent $$judge"; done; \
