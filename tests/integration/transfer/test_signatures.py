@@ -237,6 +237,7 @@ def test_a_companion_waits_for_a_subject_that_is_on_its_way(make_world: MakeWorl
     world.push("eu", "v1", pushed)
     world["us"].fail("PUT", "manifests/v1", status=503)
     assert world.run(world.job()).outcome is None
+    world.end_outage("us")
     world.push("eu", tag, signature(pushed))
 
     waiting = world.run(world.job(tag))
