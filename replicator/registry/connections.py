@@ -108,22 +108,25 @@ def _proxy(registry: Registry) -> Proxy:
 @functools.cache
 def _usual_context() -> ssl.SSLContext:
     # Reading the roots takes 40 ms; most registries need no more than these. Nobody may change this one.
-    return _new_context(TLS(), with_certificate=False)
+    return tls_context(TLS(), with_certificate=False)
 
 
 def _trust(registry: Registry, *, with_certificate: bool) -> Callable[[], ssl.SSLContext]:
     if registry.tls != TLS():
-        context = _new_context(registry.tls, with_certificate=with_certificate)
+        context = tls_context(registry.tls, with_certificate=with_certificate)
         return lambda: context
     if registry.url.startswith("https:"):
         _usual_context()  # now, and not after a fork; a plain registry may never need it
     return _usual_context
 
 
-def _new_context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
+def tls_context(tls: TLS, *, with_certificate: bool) -> ssl.SSLContext:
+    """What a connection is secured by. Raises OSError for files that cannot be read."""
     context = httpx.create_ssl_context(verify=tls.verify, trust_env=False)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    # Some releases of Python (3.11.2, Debian 12) would take a connection that somebody cut for the end of a body.
+    context.options &= ~getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
     if tls.verify:
         # Beside the usual roots: what the machine trusts, and the registry's own authority.
         context.load_default_certs()
