@@ -113,12 +113,21 @@ class Channel:
     def _receive(self, at_most: int) -> bytes:
         while True:
             try:
-                return self._socket.recv(at_most)
+                return self._recv(at_most)
             except ssl.SSLWantWriteError:
                 wanted = select.POLLOUT
             except _WOULD_BLOCK:
                 wanted = select.POLLIN
             self._wait(wanted, self._left_s)
+
+    def _recv(self, at_most: int) -> bytes:
+        try:
+            return self._socket.recv(at_most)
+        except ssl.SSLError as exc:
+            # Python 3.11.2 (Debian 12) has no type of its own for what OpenSSL 3 says of a connection that was cut.
+            if exc.reason == "UNEXPECTED_EOF_WHILE_READING" and not isinstance(exc, ssl.SSLEOFError):
+                raise ssl.SSLEOFError(*exc.args) from exc
+            raise
 
     @property
     def _left_s(self) -> float:
@@ -130,7 +139,7 @@ class Channel:
         size = len(records[0])
         with suppress(*_WOULD_BLOCK):
             while records[-1] and size < at_most:
-                records.append(self._socket.recv(min(at_most - size, _RECORD_BYTES)))
+                records.append(self._recv(min(at_most - size, _RECORD_BYTES)))
                 size += len(records[-1])
         return b"".join(records)
 
@@ -188,7 +197,7 @@ class Channel:
         """Takes in what has come, up to the head of an answer."""
         while self._early is None:
             try:
-                received = self._socket.recv(_EARLY_BYTES)
+                received = self._recv(_EARLY_BYTES)
             except _WOULD_BLOCK:
                 return
             if not received:

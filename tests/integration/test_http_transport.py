@@ -387,7 +387,7 @@ def test_a_body_that_a_tls_peer_does_not_end_is_lost(
 
     peer, ours = stack.enter_context(Peer(play, tls=server_tls)), connections()
 
-    with pytest.raises(ssl.SSLError):  # SSLEOFError, or in Python 3.11.2 its mother
+    with pytest.raises(ssl.SSLEOFError):
         get(ours, peer)
 
 
