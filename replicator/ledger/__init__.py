@@ -7,8 +7,9 @@ from replicator.ledger.availability import Availability, Down, Standing
 from replicator.ledger.budgets import Budget, Budgets
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
+from replicator.ledger.copied import Copied
 from replicator.ledger.deletions import Deletion, Deletions
-from replicator.ledger.fleet import Copied, Fleet, Sighting
+from replicator.ledger.fleet import Fleet, Sighting
 from replicator.ledger.flights import Boarding, Flights
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.inventory import Capability, Copy, Inventory

@@ -4,88 +4,31 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 """
 
 import json
-import secrets
 import time
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import redis
 
 from replicator.estimate import Measured
+from replicator.ledger.companions import Companions
 from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.copied import Copied
 from replicator.ledger.flights import Flights
 from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.scripts import Scripts
 from replicator.ledger.uploads import Uploads
 from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
-from replicator.platforms import Platforms, parse_platform
-from replicator.rules.links import Writer
-from replicator.verdict import Written, place
+from replicator.verdict import place
 
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _CAPABILITY_KNOWN_S = 60.0
 _DELETIONS_KEPT = 10_000
-_COMPANIONS_TTL_S = 600
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What we put under one reference of a destination, and why.
-
-    `digest` is what we last verified there, `intent` what we last set out to put there; they differ while a write is
-    under way, or when it was cut short. `repository` and `reference` are the source's, `origins` the registries that
-    the content came through on its way, `at` the Redis time of the last change of this record. Of an index only the
-    images for `platforms` may be there; `made_from` is the source's digest where `intent` is an index rebuilt of it.
-    """
-
-    rule: str
-    source: str
-    repository: Repository
-    reference: Reference
-    digest: Digest | None = None
-    intent: Digest | None = None
-    origins: tuple[str, ...] = ()
-    at: float = 0.0
-    platforms: Platforms = ()
-    made_from: Digest | None = None
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """The record that the ledger holds as `text`."""
-        found: dict[str, Any] = json.loads(text)
-        return cls(
-            rule=found["rule"],
-            source=found["source"],
-            repository=Repository(found["repository"]),
-            reference=parse_reference(found["reference"]),
-            digest=Digest(found["digest"]) if found.get("digest") else None,
-            intent=Digest(found["intent"]) if found.get("intent") else None,
-            origins=tuple(found["origins"].split()),
-            at=float(found["at"]),
-            platforms=tuple(map(parse_platform, found.get("platforms", "").split())),
-            made_from=Digest(found["made_from"]) if found.get("made_from") else None,
-        )
-
-    @property
-    def written(self) -> Written:
-        """What of it decides whether a copy is to be made."""
-        start = place(self.source, self.repository, self.reference)
-        return Written(start, self.digest, self.intent, self.origins, self.at, self.platforms, self.made_from)
-
-    def holds(self, digest: Digest) -> bool:
-        """Whether it is of that content: what is there from us, or is to be, or what that was made from."""
-        return digest in (self.digest, self.intent, self.made_from)
-
-    @property
-    def writer(self) -> Writer:
-        """Who put it there."""
-        tag = self.reference if isinstance(self.reference, Tag) else None
-        return Writer(self.rule, (self.source, self.repository), tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +45,13 @@ class Fleet:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._capabilities: dict[tuple[str, str], tuple[bool, float]] = {}
+        self.companions = Companions(client)
         self.flights = Flights(client)
         self.waiters = Waiters(client)
         self.uploads = Uploads(client)
         scripts = Scripts(client)
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
-        self._note_companions = scripts.script("note_companions")
         self._spend_deletion = scripts.script("spend_deletion")
         self._gate = Gate(client)
 
@@ -283,38 +226,6 @@ class Fleet:
         """Be the only one of the fleet who reads that tag to write it. Raises NotYet where others are for long."""
         return self._gate.passing(place(destination, repository, tag))
 
-    # Which companions a source has
-
-    def begin_companions(self, source: str, repository: Repository) -> str:
-        """Says that the source's repository is about to be listed; what `note_companions` wants to be told."""
-        key, token = _companions(source, repository), secrets.token_hex(8)
-        with answering(), self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(key)
-            pipe.sadd(key, f"?{token}")
-            pipe.expire(key, _COMPANIONS_TTL_S)
-            pipe.execute()
-        return token
-
-    def note_companions(self, source: str, repository: Repository, tags: Collection[Tag], token: str) -> None:
-        """Notes that these are all companion tags that the source's repository lists, unless some came meanwhile."""
-        with answering():
-            self._note_companions(_companions(source, repository), f"?{token}", _COMPANIONS_TTL_S, *tags)
-
-    def companions(self, source: str, repository: Repository, tags: Sequence[Tag]) -> frozenset[Tag] | None:
-        """Those of `tags` that were listed lately; None if nobody listed them, or some came since."""
-        with answering():
-            is_known, *found = self._redis.smismember(_companions(source, repository), ["", *tags])
-        return (
-            frozenset(tag for tag, is_there in zip(tags, found, strict=True) if is_there)
-            if is_known
-            else None
-        )
-
-    def forget_companions(self, source: str, repository: Repository) -> None:
-        """Forgets what was listed: a companion came."""
-        with answering():
-            self._redis.delete(_companions(source, repository))
-
     # How fast copies are
 
     def measured(self, source: str, destination: str) -> Measured:
@@ -394,10 +305,6 @@ def _blob(destination: str, digest: Digest) -> str:
 
 def _subject(destination: str, repository: Repository, digest: Digest) -> str:
     return f"{PREFIX}subject:{destination}|{repository}|{digest}"
-
-
-def _companions(source: str, repository: Repository) -> str:
-    return f"{PREFIX}companions:{source}|{repository}"
 
 
 def _pace(source: str, destination: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import redis
 
 from replicator.ledger.connect import PREFIX, answering
-from replicator.ledger.fleet import Copied
+from replicator.ledger.copied import Copied
 from replicator.oci import Reference, Repository, parse_reference
 
 _SCANNED = 1000

@@ -57,7 +57,7 @@ class Comparison(Generic[T]):
     ) -> Iterator[T | Trouble | Later[T | Trouble]]:
         """List both sides, and leave the tags to further steps."""
         fleet = self.tools.ledger.fleet
-        token = fleet.begin_companions(source, repository)
+        token = fleet.companions.begin(source, repository)
         try:
             listed = self._listing(source, repository)
         except ReplicatorError as exc:
@@ -77,7 +77,7 @@ class Comparison(Generic[T]):
         if any(_is_new(tag, sides) for tag in meant if tag in listed):
             # Jobs will ask which signatures these have, each for itself.
             companions = [tag for tag in listed if companion_subject(tag) or is_referrers_tag(tag)]
-            fleet.note_companions(source, repository, companions, token)
+            fleet.companions.note(source, repository, companions, token)
         for first in range(0, len(meant), TAGS_A_STEP):
             yield Later(partial(self._portion, listed, sides, meant[first : first + TAGS_A_STEP]))
 

@@ -90,7 +90,7 @@ class Crossing:
         route = self.route
         # Ask the ledger before the registry: a job that announces the subject later will find this companion itself,
         # if it lists the source's tags anew.
-        route.fleet.forget_companions(route.rule.source, route.repository)
+        route.fleet.companions.forget(route.rule.source, route.repository)
         expected = route.fleet.subject_expected(route.job.destination, route.target, subject)
         if not route.destination.head_manifest(route.target, subject):
             if is_brought:

@@ -261,7 +261,7 @@ class _Gathering:
             wanted = [
                 tag for subject in subjects for tag in (*companion_tags(subject), referrers_tag(subject))
             ]
-            listed = route.fleet.companions(route.rule.source, route.repository, wanted)
+            listed = route.fleet.companions.listed(route.rule.source, route.repository, wanted)
             if listed is not None:
                 return listed
         if self.tags is None:

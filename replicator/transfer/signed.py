@@ -35,7 +35,7 @@ def hold_back(route: Route, artifact: Artifact) -> Result | None:
         waiters.leave(route.target, digest, job)
         return None
     # What a comparison listed is older than whatever comes next.
-    route.fleet.forget_companions(route.rule.source, route.repository)
+    route.fleet.companions.forget(route.rule.source, route.repository)
     patience = waiters.wait(route.target, digest, job)
     if isinstance(route.landing, Digest):
         return Result(Outcome.SKIPPED, digest, "the rule requires a signature, which it does not have")

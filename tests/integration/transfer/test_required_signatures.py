@@ -564,8 +564,8 @@ def test_what_a_resync_listed_before_is_not_believed_after_the_first_look(make_w
     pushed = image()
     world.push("eu", "v1", pushed)
     repository = world.job().repository
-    token = world.ledger.fleet.begin_companions("eu", repository)
-    world.ledger.fleet.note_companions("eu", repository, [], token)
+    token = world.ledger.fleet.companions.begin("eu", repository)
+    world.ledger.fleet.companions.note("eu", repository, [], token)
     world.run(world.job(), action=None)
 
     sign(world, pushed)  # and nobody tells
