@@ -13,6 +13,7 @@ from replicator.ledger.fleet import Fleet, Sighting
 from replicator.ledger.flights import Boarding, Flights
 from replicator.ledger.inbox import Inbox, Notification, record
 from replicator.ledger.inventory import Capability, Copy, Inventory
+from replicator.ledger.keeper import Keeper
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.letters import DeadLetter
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
@@ -45,6 +46,7 @@ __all__ = [
     "Inbox",
     "Inventory",
     "JobView",
+    "Keeper",
     "Lane",
     "Ledger",
     "Notification",

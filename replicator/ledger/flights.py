@@ -7,15 +7,14 @@ Where a renewal comes too late a blob is sent twice, which costs bytes and does 
 """
 
 import threading
-import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import redis
 
-from replicator.errors import LedgerUnavailable
 from replicator.ledger.connect import answering
+from replicator.ledger.keeper import Keeper
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest, Repository
 
@@ -46,7 +45,13 @@ class Flights:
         self._change = threading.Condition()
         self._held: set[str] = set()
         self._claimed: set[str] = set()
-        self._keeper: threading.Thread | None = None
+        self._keeper = Keeper(
+            "flights",
+            _RENEWED_EVERY_S,
+            lock=self._change,
+            held=lambda: tuple(self._held),
+            renew=self._renew,
+        )
 
     def claim(
         self, destination: str, repository: Repository, digests: Collection[Digest]
@@ -112,23 +117,12 @@ class Flights:
     def _hold(self, names: Iterable[str]) -> None:
         with self._change:
             self._held.update(names)
-            if self._held and (self._keeper is None or not self._keeper.is_alive()):
-                self._keeper = threading.Thread(target=self._renew, name="flights", daemon=True)
-                self._keeper.start()
+            if self._held:
+                self._keeper.begin()
 
-    def _renew(self) -> None:
-        while True:
-            time.sleep(_RENEWED_EVERY_S)
-            with self._change:
-                held = tuple(self._held)
-                if not held:
-                    self._keeper = None
-                    return
-            try:
-                with answering():
-                    self._keep(self._token, int(FLIGHT_S * 1000), *held)
-            except LedgerUnavailable:
-                continue  # the flights run out unless a later renewal comes in time
+    def _renew(self, held: Collection[str]) -> None:
+        with answering():
+            self._keep(self._token, int(FLIGHT_S * 1000), *held)
 
 
 def _names(destination: str, digests: Iterable[Digest]) -> list[str]:

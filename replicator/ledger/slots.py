@@ -11,13 +11,14 @@ pair would wait for itself: there, what a thread asks for while its first reques
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import redis
 
 from replicator.errors import LedgerUnavailable, NotYet
 from replicator.ledger.connect import answering
+from replicator.ledger.keeper import Keeper
 from replicator.ledger.scripts import Scripts
 from replicator.limits import look_again_s
 
@@ -58,7 +59,13 @@ class Slots:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._leased: set[str] = set()
-        self._keeper: threading.Thread | None = None
+        self._keeper = Keeper(
+            f"slots-{registry}",
+            lease_s / 3,
+            lock=self._lock,
+            held=lambda: tuple(self._leased),
+            renew=self._keep,
+        )
 
     def take(self, most: Callable[[], int]) -> Slot | None:
         """A slot, once fewer than `most` are leased; None where this thread needs none. Raises NotYet when that takes
@@ -72,11 +79,7 @@ class Slots:
         held.append(slot)
         with self._lock:
             self._leased.add(slot.name)
-            if self._keeper is None or not self._keeper.is_alive():
-                self._keeper = threading.Thread(
-                    target=self._keep, name=f"slots-{self._registry}", daemon=True
-                )
-                self._keeper.start()
+            self._keeper.begin()
         return slot
 
     def free(self, slot: Slot) -> None:
@@ -113,16 +116,7 @@ class Slots:
         except LedgerUnavailable:
             return  # the lease runs out, and who shows no ticket leaves the line
 
-    def _keep(self) -> None:
-        while True:
-            time.sleep(self._lease_s / 3)
-            with self._lock:
-                if not self._leased:
-                    self._keeper = None
-                    return
-                # Nobody gives a slot back meanwhile: it would be taken again.
-                try:
-                    with answering():
-                        self._renew(self._registry, self._lease_s, *self._leased)
-                except LedgerUnavailable:
-                    continue
+    def _keep(self, held: Collection[str]) -> None:
+        # Nobody gives a slot back meanwhile: it would be taken again.
+        with self._lock, answering():
+            self._renew(self._registry, self._lease_s, *self._leased.intersection(held))

@@ -7,13 +7,13 @@ frozen wakes up, finds its time over and writes nothing more.
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
 from replicator.errors import TemporaryError
 from replicator.jobs import Job
-from replicator.ledger import Claim, Ledger, Promotion, Submission
+from replicator.ledger import Claim, Keeper, Ledger, Promotion, Submission
 from replicator.oci import Digest
 
 _MARGIN = 0.2
@@ -108,38 +108,28 @@ class Leases:
         self._ledger = ledger
         self._held: list[Lease] = []
         self._lock = threading.Lock()
-        self._keeper: threading.Thread | None = None
+        self._keeper = Keeper(
+            "leases", lease_s / 4, lock=self._lock, held=self._still_held, renew=self._renew
+        )
 
     def hold(self, claim: Claim, since: float) -> Lease:
         """The lease of a claim that was asked for at `since`, in this process's monotonic time."""
         lease = Lease(self._ledger, claim, self._good_until(since))
         with self._lock:
             self._held.append(lease)
-            if self._keeper is None or not self._keeper.is_alive():
-                self._keeper = threading.Thread(target=self._keep, name="leases", daemon=True)
-                self._keeper.start()
+            self._keeper.begin()
         return lease
 
     def _good_until(self, asked: float) -> float:
         return asked + self.lease_s * (1 - _MARGIN)
 
-    def _keep(self) -> None:
-        while True:
-            time.sleep(self.lease_s / 4)
-            with self._lock:
-                self._held = [lease for lease in self._held if not lease.is_over]
-                held = list(self._held)
-                if not held:
-                    self._keeper = None
-                    return
-            self._renew(held)
+    def _still_held(self) -> list[Lease]:
+        self._held = [lease for lease in self._held if not lease.is_over]
+        return [*self._held]
 
-    def _renew(self, held: list[Lease]) -> None:
+    def _renew(self, held: Collection[Lease]) -> None:
         asked = time.monotonic()
-        try:
-            answers = self._ledger.renew_all([lease.claim for lease in held])
-        except TemporaryError:
-            return  # Redis is away: the leases run out by themselves unless a later renewal succeeds
+        answers = self._ledger.renew_all([lease.claim for lease in held])
         for lease, is_held in zip(held, answers, strict=True):
             if is_held:
                 lease.extend(self._good_until(asked))
