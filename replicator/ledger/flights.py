@@ -7,6 +7,7 @@ Where a renewal comes too late a blob is sent twice, which costs bytes and does 
 """
 
 import threading
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from replicator.oci import Digest, Repository
 
 FLIGHT_S = 2.0
 _RENEWED_EVERY_S = 0.5
+_BROUGHT_KEPT = 10_000
 _LOCATION_TTL_S = 7 * 24 * 3600
 
 
@@ -45,6 +47,7 @@ class Flights:
         self._change = threading.Condition()
         self._held: set[str] = set()
         self._claimed: set[str] = set()
+        self._brought: dict[str, float] = {}
         self._keeper = Keeper(
             "flights",
             _RENEWED_EVERY_S,
@@ -66,6 +69,17 @@ class Flights:
             ]
             self._claimed.update(f"{destination}|{repository}|{digest}" for digest in free)
         return frozenset(free)
+
+    def brought(
+        self, destination: str, repository: Repository, digests: Collection[Digest], *, since: float
+    ) -> frozenset[Digest]:
+        """Those of the blobs that this process brought to that repository after `since`, by its monotonic clock."""
+        with self._change:
+            return frozenset(
+                digest
+                for digest in digests
+                if self._brought.get(f"{destination}|{repository}|{digest}", since) > since
+            )
 
     def unclaim(self, destination: str, repository: Repository, digests: Collection[Digest]) -> None:
         """Other threads may bring these, if they are not there."""
@@ -93,6 +107,11 @@ class Flights:
     def land(self, destination: str, repository: Repository, digests: Collection[Digest]) -> None:
         """Note that the repository holds these blobs; our flights of them are over."""
         self._end(destination, repository, digests)
+        with self._change:
+            if len(self._brought) > _BROUGHT_KEPT:
+                self._brought.clear()
+            now = time.monotonic()
+            self._brought.update({f"{destination}|{repository}|{digest}": now for digest in digests})
 
     def give_up(self, destination: str, digests: Collection[Digest]) -> None:
         """End our flights of these blobs: somebody else may bring them."""

@@ -64,6 +64,9 @@ class Porter:
         wanted = [step.blob.digest for step in open_steps if step.mount_from is not None]
         try:
             mine = self._claim(wanted)
+            brought = self._brought(mine)
+            self.moved.present += len(brought)
+            open_steps = [step for step in open_steps if step.blob.digest not in brought]
             unseen = [
                 step.blob.digest
                 for step in open_steps
@@ -103,6 +106,11 @@ class Porter:
             route.job.destination, route.target, wanted - self._claimed
         )
         return wanted & self._claimed
+
+    def _brought(self, digests: Collection[Digest]) -> frozenset[Digest]:
+        """Those that another job of this process brought since this one began: its plan does not know of them yet."""
+        route, since = self.route, self.lease.since
+        return route.fleet.flights.brought(route.job.destination, route.target, digests, since=since)
 
     def _follow(self, steps: list[CopyBlob]) -> None:
         """Take what others bring when it is there, and what they gave up ourselves."""

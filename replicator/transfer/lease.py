@@ -27,8 +27,10 @@ class LeaseLost(TemporaryError):
 class Lease:
     """The lease of one claim: a context manager that ends it."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, good_until: float) -> None:
+    def __init__(self, ledger: Ledger, claim: Claim, since: float, good_until: float) -> None:
         self.claim = claim
+        self.since = since
+        """When it was asked for, in this process's monotonic time."""
         self._ledger = ledger
         self._good_until = good_until
         self._lock = threading.Lock()
@@ -114,7 +116,7 @@ class Leases:
 
     def hold(self, claim: Claim, since: float) -> Lease:
         """The lease of a claim that was asked for at `since`, in this process's monotonic time."""
-        lease = Lease(self._ledger, claim, self._good_until(since))
+        lease = Lease(self._ledger, claim, since, self._good_until(since))
         with self._lock:
             self._held.append(lease)
             self._keeper.begin()

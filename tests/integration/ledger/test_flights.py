@@ -117,3 +117,13 @@ def test_the_very_repository_is_told_before_others(ledger: Ledger) -> None:
 
     assert ledger.fleet.flights.board("us", HERE, [BLOB]).landed == {BLOB: HERE}
     assert ledger.fleet.flights.board("us", Repository("her"), [BLOB]).landed == {BLOB: "there"}
+
+
+def test_what_this_process_brought_is_known_to_who_began_before(ledger: Ledger) -> None:
+    began = time.monotonic()
+    ledger.fleet.flights.board("us", HERE, [BLOB])
+    ledger.fleet.flights.land("us", HERE, [BLOB])
+
+    assert ledger.fleet.flights.brought("us", HERE, [BLOB, OTHER], since=began) == {BLOB}
+    assert not ledger.fleet.flights.brought("us", Repository("there"), [BLOB], since=began)
+    assert not ledger.fleet.flights.brought("us", HERE, [BLOB], since=time.monotonic())
