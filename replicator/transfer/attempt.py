@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from replicator.errors import NotYet, RateLimited, ReplicatorError, Unavailable
+from replicator.errors import NotYet, ReplicatorError, Unavailable
 from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_failure
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
@@ -161,8 +161,6 @@ class Attempt:
             return
         if isinstance(error, Unavailable):
             ledger.availability.mark_down(error.registry)
-        if isinstance(error, RateLimited):
-            ledger.availability.pause(error.registry, error.wait_s)
         step = after_failure(error, claim.attempts, random.random())
         if isinstance(step, Park):
             self.park(str(error))
