@@ -14,7 +14,7 @@ from replicator.errors import PermanentError, ReplicatorError
 from replicator.oci import Repository
 from replicator.registry.addresses import URL, address_of, is_reachable, url_of
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
-from replicator.registry.failures import Answer, Topic, failure
+from replicator.registry.failures import Answer, Topic
 from replicator.registry.login import Login, Scopes
 from replicator.registry.notices import Notices
 from replicator.registry.transport import Response
@@ -94,13 +94,6 @@ class Session:
         finally:
             response.close()
         self._exchange.gate.carry(len(answer.body))
-        return answer
-
-    def succeed(self, call: Call) -> Answer:
-        """The whole answer, its status 2xx. Raises what any other status stands for."""
-        answer = self.send(call)
-        if not answer.is_success:
-            raise failure(answer, call.topic)
         return answer
 
     @contextmanager
