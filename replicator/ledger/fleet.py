@@ -140,15 +140,13 @@ class Fleet:
 
     # Where blobs are
 
-    def locations(self, destination: str, digests: Iterable[Digest]) -> dict[Digest, Repository]:
-        """Repositories of the destination that were seen to hold these blobs within the last week."""
-        found = self.sightings(destination, digests)
-        return {digest: sighting.repository for digest, sighting in found.items()}
-
     def sightings(
         self, destination: str, digests: Iterable[Digest], *, best: Repository | None = None
     ) -> dict[Digest, Sighting]:
-        """`locations`, with how long ago that was. The repository `best` counts before those that were seen later."""
+        """Where at the destination these blobs were seen within the last week.
+
+        The repository `best` counts before those that were seen later.
+        """
         wanted = list(digests)
         if not wanted:
             return {}

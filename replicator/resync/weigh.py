@@ -151,8 +151,8 @@ class Scales:
     def _there(self, twins: Twins, blobs: Iterable[Descriptor]) -> set[Digest]:
         """What the ledger knows to be in the twin. It is asked for one blob of each repository whether that holds."""
         wanted = {blob.digest: blob for blob in blobs}
-        located = self.tools.ledger.fleet.locations(twins.destination, wanted)
-        there = [wanted[digest] for digest, place in located.items() if place == twins.target]
+        seen = self.tools.ledger.fleet.sightings(twins.destination, wanted, best=twins.target)
+        there = [wanted[digest] for digest, sighting in seen.items() if sighting.repository == twins.target]
         place = (twins.destination, twins.target)
         if there and place not in self._trusted:
             client = self.tools.client(twins.destination)

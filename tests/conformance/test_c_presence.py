@@ -19,6 +19,7 @@ from replicator.transfer import bring_in_line
 from tests.conformance.bridge import Bridge
 from tests.fakes.images import image, is_whole, layer_bytes, push
 from tests.fakes.registry import Entry
+from tests.integration.ledger.kit import located
 from tests.integration.processes import DockerRegistry
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import ALL, API, World, a_rule
@@ -165,7 +166,7 @@ def test_c11_a_mount_that_was_a_lie_is_forgotten_and_the_blob_sent(world: World)
     assert world.run(world.job()).outcome == "copied"
 
     assert world.tags_written("us") == ["v1", "v1"]
-    assert world.ledger.fleet.locations("us", [BLOB.digest]) == {BLOB.digest: API}
+    assert located(world.ledger, "us", [BLOB.digest]) == {BLOB.digest: API}
     assert is_whole(world["us"], API, "v1", IMAGE)
 
 

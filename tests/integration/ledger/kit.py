@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from replicator.jobs import Job
 from replicator.ledger import Claim, Inbox, Ledger, Notification, Submission, connect_async, record
@@ -63,3 +63,9 @@ def eventually(holds: Callable[[], object], within_s: float = 5.0) -> None:
 def rings(ledger: Ledger, destination: str, cap: int) -> list[str]:
     """The jobs of the doorbells that a dispatcher rings now, where each is rung for alone."""
     return [job_id for doorbell in ledger.dispatch(destination, cap) for job_id in doorbell]
+
+
+def located(ledger: Ledger, destination: str, digests: Iterable[Digest]) -> dict[Digest, Repository]:
+    """Where the fleet saw these blobs last."""
+    seen = ledger.fleet.sightings(destination, digests)
+    return {digest: sighting.repository for digest, sighting in seen.items()}

@@ -10,7 +10,7 @@ from replicator.ledger import Copied, Ledger, connect
 from replicator.oci import Digest, Repository, Tag
 from replicator.platforms import parse_platform
 from tests.integration.ledger.conftest import Server
-from tests.integration.ledger.kit import DIGEST, OTHER, claimed, job, wanted
+from tests.integration.ledger.kit import DIGEST, OTHER, claimed, job, located, wanted
 
 pytestmark = pytest.mark.integration
 
@@ -113,9 +113,9 @@ def test_blobs_are_found_where_they_were_seen_last(ledger: Ledger) -> None:
     ledger.fleet.flights.land("us", HERE, [DIGEST, OTHER])
     ledger.fleet.misremembered("us", OTHER)
 
-    assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE}
-    assert ledger.fleet.locations("ap", [DIGEST]) == {}
-    assert ledger.fleet.locations("us", []) == {}
+    assert located(ledger, "us", [DIGEST, OTHER]) == {DIGEST: HERE}
+    assert located(ledger, "ap", [DIGEST]) == {}
+    assert located(ledger, "us", []) == {}
 
 
 def test_the_latest_repositories_that_hold_a_blob_are_known(ledger: Ledger) -> None:
@@ -126,7 +126,7 @@ def test_the_latest_repositories_that_hold_a_blob_are_known(ledger: Ledger) -> N
     def best(name: str) -> str:
         return ledger.fleet.sightings("us", [DIGEST], best=Repository(name))[DIGEST].repository
 
-    assert ledger.fleet.locations("us", [DIGEST]) == {DIGEST: "app5"}
+    assert located(ledger, "us", [DIGEST]) == {DIGEST: "app5"}
     assert best("app19") == "app19"
     assert best("app6") == "app6"
     assert best("app3") == "app5"
@@ -145,7 +145,7 @@ def test_how_long_ago_a_blob_was_seen_is_known_of_each_repository(ledger: Ledger
 def test_confirmed_manifests_are_found(ledger: Ledger) -> None:
     ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)], manifests=[DIGEST, OTHER])
 
-    assert ledger.fleet.locations("us", [DIGEST, OTHER]) == {DIGEST: HERE, OTHER: HERE}
+    assert located(ledger, "us", [DIGEST, OTHER]) == {DIGEST: HERE, OTHER: HERE}
 
 
 def test_records_of_several_places_are_read_at_once(ledger: Ledger) -> None:

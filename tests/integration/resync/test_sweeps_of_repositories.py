@@ -304,3 +304,17 @@ def test_a_registry_without_conditional_requests_is_compared_all_the_same(make_w
     world.redis.delete(f"replicator:copied:us|{API}")
 
     assert kinds(world) == {"us/team/api:v1": Kind.IN_SYNC}
+
+
+def test_what_the_twin_holds_is_not_weighed_though_it_was_seen_elsewhere_since(make_world: MakeWorld) -> None:
+    world = make_world(a_rule())
+    world.push("eu", "v1", images.image([b"shared by all"]))
+    resynced(world)
+    world.push("eu", "v1", images.image([b"shared by all"]), repository="team/other")
+    resynced(world)
+    pushed = images.image([b"shared by all", b"new"])
+    world.push("eu", "v2", pushed)
+
+    (found,) = [item for item in swept(world, weighs=True)[1] if item.kind is Kind.ADD]
+
+    assert found.size_bytes == sum(map(len, pushed.blobs.values())) - len(b"shared by all")

@@ -25,6 +25,7 @@ from tests.fakes.images import (
     signature,
     signature_tag,
 )
+from tests.integration.ledger.kit import located
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import ALL, API, a_rule
 
@@ -327,7 +328,7 @@ def test_a_destination_that_never_finds_its_blobs_is_given_up_with_a_reason(make
 
     (view,) = world.ledger.view.failures()
     assert "MANIFEST_BLOB_UNKNOWN" in (view.reason or "")
-    assert world.ledger.fleet.locations("us", image().blobs) == {}
+    assert located(world.ledger, "us", image().blobs) == {}
 
 
 # What a rule leaves out

@@ -17,6 +17,7 @@ from replicator.rules import Signatures
 from replicator.transfer import bring_in_line
 from replicator.transfer.blobs import WAIT_S
 from tests.fakes.images import image, is_whole, layer_bytes
+from tests.integration.ledger.kit import located
 from tests.integration.processes import wait_until
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import World, a_rule
@@ -108,7 +109,7 @@ def test_a_small_blob_is_told_before_a_large_one_is_there(world: World) -> None:
     slow(world, SHARED, 1.0)
 
     with workers(world, jobs_of(world)[:2], processes=True):
-        wait_until(lambda: world.ledger.fleet.locations("us", [Digest.of(SMALL)]), 0.8)
+        wait_until(lambda: located(world.ledger, "us", [Digest.of(SMALL)]), 0.8)
 
     assert uploads(world, SMALL) == 1
 
@@ -118,7 +119,7 @@ def test_who_waits_brings_its_other_blobs_first(world: World) -> None:
     own = [Digest.of(layer_bytes(repository)) for repository in REPOSITORIES[:3]]
 
     with workers(world, jobs_of(world)[:3], processes=True):
-        wait_until(lambda: len(world.ledger.fleet.locations("us", own)) == 3, 0.8)
+        wait_until(lambda: len(located(world.ledger, "us", own)) == 3, 0.8)
 
     assert uploads(world, SHARED) == 1
 
@@ -171,7 +172,7 @@ def test_who_loses_its_lease_stops_waiting(world: World) -> None:
     world.tell(job)
     worker = threading.Thread(target=bring_in_line, args=(job.id, world.tools(lease_s=0.6)))
     worker.start()
-    wait_until(lambda: world.ledger.fleet.locations("us", [Digest.of(SMALL)]), 2)
+    wait_until(lambda: located(world.ledger, "us", [Digest.of(SMALL)]), 2)
 
     world.expire(job)
     worker.join(WAIT_S - 1)
