@@ -1,6 +1,5 @@
 """The commands that run: `up` and its single roles."""
 
-import functools
 import os
 import signal
 import sys
@@ -9,7 +8,7 @@ import tempfile
 import typer
 
 from replicator.errors import ConfigError
-from replicator.ledger import connect_async, record
+from replicator.ledger import Recorder, connect_async
 from replicator.runtime import Runtime, api_read_token, api_token
 from replicator.settings import Settings
 from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
@@ -49,7 +48,7 @@ def serve(settings: Settings) -> None:
     app = create_app(
         rules=runtime.book,
         desk=runtime.desk,
-        record=functools.partial(record, connect_async(runtime.redis_url)),
+        record=Recorder(connect_async(runtime.redis_url)).record,
         tokens=tokens,
         bounds=Bounds(settings.webhook_limit_bytes, settings.webhook_timeout_s),
     )

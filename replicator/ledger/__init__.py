@@ -11,13 +11,14 @@ from replicator.ledger.copied import Copied
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.fleet import Fleet, Sighting
 from replicator.ledger.flights import Boarding, Flights
-from replicator.ledger.inbox import Inbox, Notification, record
+from replicator.ledger.inbox import Inbox, Notification
 from replicator.ledger.inventory import Capability, Copy, Inventory
 from replicator.ledger.keeper import Keeper
 from replicator.ledger.ledger import Ledger
 from replicator.ledger.letters import DeadLetter
 from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.promotions import Promoted, Promotion, Promotions
+from replicator.ledger.recorder import Recorder
 from replicator.ledger.selection import Selection
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
 from replicator.ledger.uploads import Habit, Place, Uploads
@@ -57,6 +58,7 @@ __all__ = [
     "Promoted",
     "Promotion",
     "Promotions",
+    "Recorder",
     "Refusal",
     "Selection",
     "Sighting",
@@ -74,5 +76,4 @@ __all__ = [
     "connect",
     "connect_async",
     "lanes_of",
-    "record",
 ]

@@ -69,4 +69,9 @@ def answering() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.RedisError as exc:
-        raise LedgerUnavailable(f"Redis did not serve the ledger: {type(exc).__name__}: {exc}") from exc
+        raise unavailable(exc) from exc
+
+
+def unavailable(cause: Exception) -> LedgerUnavailable:
+    """What a failure of Redis is to us."""
+    return LedgerUnavailable(f"Redis did not serve the ledger: {type(cause).__name__}: {cause}")

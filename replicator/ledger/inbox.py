@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import redis
-import redis.asyncio
 
 from replicator.ledger.connect import PREFIX, answering, raw
 from replicator.ledger.scripts import Scripts
@@ -43,16 +42,6 @@ class Notification:
             int(entry.partition("-")[0]) / 1000,
             fields.get("trace") or None,
         )
-
-
-async def record(
-    client: redis.asyncio.Redis, *, registry: str, content_type: str, body: bytes, trace: str | None
-) -> str:
-    """Puts a notification on disk and returns its id. Raises LedgerUnavailable, and then it may be there or not."""
-    fields = {"registry": registry, "content_type": content_type, "body": body, "trace": trace or ""}
-    with answering():
-        entry: Any = await client.xadd(STREAM, fields)  # type: ignore[arg-type]
-    return str(entry)
 
 
 class Inbox:

@@ -1,13 +1,12 @@
 """A receiver as a process of its own; its arguments are REDIS_URL RULES PORT BODY_TIMEOUT_S."""
 
-import functools
 import os
 import sys
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from replicator.ledger import Ledger, connect_async, record
+from replicator.ledger import Ledger, Recorder, connect_async
 from replicator.operate import Desk
 from replicator.rulefiles import RuleBook
 from replicator.telemetry import setup_logging
@@ -27,7 +26,7 @@ def main() -> None:
     app = create_app(
         rules=book,
         desk=Desk(Ledger.connect(redis_url), lambda: book.current, no_client),
-        record=functools.partial(record, connect_async(redis_url)),
+        record=Recorder(connect_async(redis_url)).record,
         tokens=Tokens(SecretStr(TOKEN)),
         bounds=Bounds(timeout_s=float(timeout_s)),
     )

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from replicator.cli.commands import app
 from replicator.jobs import Job, Outcome
-from replicator.ledger import Claim, Ledger, Promotion, State, Submission, connect_async, record
+from replicator.ledger import Claim, Ledger, Promotion, Recorder, State, Submission, connect_async
 from replicator.oci import Digest, Repository, Tag
 from tests.integration.processes import RedisServer
 from tests.unit.rulefiles.kit import REGISTRIES, write
@@ -84,7 +84,7 @@ def shell(redis_server: RedisServer, tmp_path: Path) -> Iterator[Shell]:
 
 async def _bury(url: str, ledger: Ledger) -> None:
     client = connect_async(url)
-    await record(client, registry="eu", content_type="text/x", body=b"no", trace=None)
+    await Recorder(client).record(registry="eu", content_type="text/x", body=b"no", trace=None)
     await client.aclose()
     inbox = ledger.inbox("router")
     (letter,) = inbox.read() or inbox.read()

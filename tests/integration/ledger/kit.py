@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from replicator.jobs import Job
-from replicator.ledger import Claim, Inbox, Ledger, Notification, Submission, connect_async, record
+from replicator.ledger import Claim, Inbox, Ledger, Notification, Recorder, Submission, connect_async
 from replicator.oci import Digest, Repository, Tag
 
 DIGEST = Digest.of(b"one")
@@ -36,8 +36,8 @@ def notify(url: str, body: bytes = b"{}", trace: str | None = None) -> str:
     async def once() -> str:
         client = connect_async(url)
         try:
-            return await record(
-                client, registry="eu", content_type="application/json", body=body, trace=trace
+            return await Recorder(client).record(
+                registry="eu", content_type="application/json", body=body, trace=trace
             )
         finally:
             await client.aclose()

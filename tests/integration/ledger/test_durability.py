@@ -7,7 +7,7 @@ import pytest
 
 from replicator.errors import LedgerUnavailable
 from replicator.jobs import Outcome
-from replicator.ledger import Finish, Ledger, connect, connect_async, record
+from replicator.ledger import Finish, Ledger, Recorder, connect, connect_async
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import claimed, job, notify, read_one, wanted
 
@@ -95,10 +95,10 @@ def test_a_server_that_may_not_write_is_an_outage(server: Server, ledger: Ledger
 def test_a_receiver_notices_no_restart(server: Server) -> None:
     async def twice() -> None:
         client = connect_async(server.url)
-        await record(client, registry="eu", content_type="", body=b"one", trace=None)
+        await Recorder(client).record(registry="eu", content_type="", body=b"one", trace=None)
         server.kill()
         server.start()
-        await record(client, registry="eu", content_type="", body=b"two", trace=None)
+        await Recorder(client).record(registry="eu", content_type="", body=b"two", trace=None)
         await client.aclose()
 
     asyncio.run(twice())
