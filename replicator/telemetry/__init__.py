@@ -17,6 +17,7 @@ from replicator.telemetry.redaction import redact
 from replicator.telemetry.traces import (
     context_from,
     is_traceparent,
+    is_tracing,
     new_traceparent,
     setup_tracing,
     shutdown_tracing,
@@ -36,6 +37,7 @@ __all__ = [
     "TextFormatter",
     "context_from",
     "is_traceparent",
+    "is_tracing",
     "metrics_registry",
     "new_traceparent",
     "observe_request",

@@ -37,6 +37,11 @@ def setup_tracing(role: str, exporter: Literal["otlp", "console"] | None) -> Non
     trace.set_tracer_provider(provider)
 
 
+def is_tracing() -> bool:
+    """Whether spans of this process go anywhere."""
+    return isinstance(trace.get_tracer_provider(), TracerProvider)
+
+
 def shutdown_tracing() -> None:
     """Hands over the spans that still wait. A process that ends without this loses them."""
     provider = trace.get_tracer_provider()

@@ -12,13 +12,21 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from opentelemetry import trace
+from opentelemetry.trace import SpanKind
 from starlette.types import Message, Receive, Scope, Send
 
 from replicator.errors import TemporaryError
 from replicator.rulefiles import RuleBook
 from replicator.rules import Registry
-from replicator.telemetry import EVENTS, context_from, new_traceparent, traceparent_of, tracer
+from replicator.telemetry import (
+    EVENTS,
+    context_from,
+    is_traceparent,
+    is_tracing,
+    new_traceparent,
+    traceparent_of,
+    tracer,
+)
 from replicator.web.authentication import is_authentic
 
 log = logging.getLogger(__name__)
@@ -139,26 +147,35 @@ class Receiver:
 
     async def _take(self, scope: Scope, registry: Registry, body: bytes) -> str:
         sent = _header(scope, b"traceparent")
+        if not is_tracing():
+            # A span that goes nowhere still costs a tenth of all that is done here.
+            return await self._put(
+                scope, registry, body, trace=sent if is_traceparent(sent) else new_traceparent()
+            )
         with tracer.start_as_current_span(
             "receive notification",
             context=context_from(sent),
-            kind=trace.SpanKind.SERVER,
+            kind=SpanKind.SERVER,
             attributes={"replicator.registry": registry.name},
         ) as span:
-            try:
-                async with asyncio.timeout(RECORD_TIMEOUT_S):
-                    return await self._record(
-                        registry=registry.name,
-                        content_type=_header(scope, b"content-type")[:200],
-                        body=body,
-                        trace=traceparent_of(span.get_span_context()) or new_traceparent(),
-                    )
-            except (TemporaryError, TimeoutError) as exc:
-                log.error(  # noqa: TRY400 - a traceback for every refused request would flood the log
-                    "notification not recorded",
-                    extra={"registry": registry.name, "cause": str(exc) or "timeout"},
+            carried = traceparent_of(span.get_span_context()) or new_traceparent()
+            return await self._put(scope, registry, body, trace=carried)
+
+    async def _put(self, scope: Scope, registry: Registry, body: bytes, *, trace: str) -> str:
+        try:
+            async with asyncio.timeout(RECORD_TIMEOUT_S):
+                return await self._record(
+                    registry=registry.name,
+                    content_type=_header(scope, b"content-type")[:200],
+                    body=body,
+                    trace=trace,
                 )
-                raise Refusal(503, "cannot be recorded now", retry_after="1") from exc
+        except (TemporaryError, TimeoutError) as exc:
+            log.error(  # noqa: TRY400 - a traceback for every refused request would flood the log
+                "notification not recorded",
+                extra={"registry": registry.name, "cause": str(exc) or "timeout"},
+            )
+            raise Refusal(503, "cannot be recorded now", retry_after="1") from exc
 
 
 def _header(scope: Scope, wanted: bytes) -> str:
