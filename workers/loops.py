@@ -1,8 +1,9 @@
-"""The scheduler's loops. They keep nothing in memory, so that any number of schedulers may run side by side.
+"""The scheduler's loops. They keep nothing in memory that is missed after them: any number of schedulers may run.
 
 router       inbox → jobs
 dispatcher   due jobs → doorbells, within each destination's share of the workers
 sweeper      schedules, new rules, the API → comparisons: see `sweeps`
+watcher      a Redis that forgot → comparisons: see `watch`
 """
 
 import logging
@@ -19,6 +20,7 @@ from replicator.ledger import Pause, PauseKind
 from replicator.rules import RuleSet
 from replicator.runtime import Runtime
 from workers.sweeps import make_sweeper
+from workers.watch import make_watcher
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,13 @@ JOBS_A_DOORBELL = 25
 
 def run_scheduler(runtime: Runtime, stop: threading.Event) -> None:
     """Route, dispatch and compare until `stop` is set."""
-    threads = [
-        threading.Thread(target=_forever, args=(step, stop), name=step.__name__)
-        for step in (_router(runtime), _dispatcher(runtime), make_sweeper(runtime, stop))
-    ]
+    steps = (
+        _router(runtime),
+        _dispatcher(runtime),
+        make_sweeper(runtime, stop),
+        make_watcher(runtime, stop),
+    )
+    threads = [threading.Thread(target=_forever, args=(step, stop), name=step.__name__) for step in steps]
     for thread in threads:
         thread.start()
     stop.wait()

@@ -9,6 +9,7 @@ from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submis
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.copied import Copied
 from replicator.ledger.deletions import Deletion, Deletions
+from replicator.ledger.epoch import Epoch, Pulse
 from replicator.ledger.fleet import Fleet, Sighting
 from replicator.ledger.flights import Boarding, Flights
 from replicator.ledger.inbox import Inbox, Notification
@@ -40,6 +41,7 @@ __all__ = [
     "Deletion",
     "Deletions",
     "Down",
+    "Epoch",
     "Finish",
     "Fleet",
     "Flights",
@@ -58,6 +60,7 @@ __all__ = [
     "Promoted",
     "Promotion",
     "Promotions",
+    "Pulse",
     "Recorder",
     "Refusal",
     "Selection",

@@ -9,6 +9,7 @@ from replicator.ledger.budgets import Budgets
 from replicator.ledger.connect import answering, connect
 from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
+from replicator.ledger.epoch import Epoch
 from replicator.ledger.fleet import Fleet
 from replicator.ledger.inbox import DEAD, Inbox
 from replicator.ledger.inventory import Inventory
@@ -31,6 +32,7 @@ class Ledger(Work):
         self.budgets = Budgets(client)
         self.fleet = Fleet(client)
         self.deletions = Deletions(client)
+        self.epoch = Epoch(client)
         self.pauses = Pauses(client)
         self.inventory = Inventory(client)
         self.sweeps = Sweeps(client)

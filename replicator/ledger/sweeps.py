@@ -84,21 +84,25 @@ class Sweeps:
         by: str,
         mark: tuple[str, float] | None = None,
         is_owed: bool = False,
+        delay_s: float = 0.0,
     ) -> str | None:
         """Asks for a sweep; its id. With a `mark`, a name and a number, it is asked for once for each higher number,
         and not while the same still waits: None if somebody else did. Sweeps of one subject run one after another. One
-        that `is_owed` is to be made again as long as something of it cannot be read.
+        that `is_owed` is to be made again as long as something of it cannot be read. It begins `delay_s` from now, or
+        later.
         """
         sweep_id = secrets.token_hex(8)
         name, value = mark or ("", 0.0)
         with answering():
-            is_new = self._ask(sweep_id, kind, subject or sweep_id, request, by, name, value, int(is_owed))
+            is_new = self._ask(
+                sweep_id, kind, subject or sweep_id, request, by, name, value, int(is_owed), delay_s
+            )
         return sweep_id if is_new else None
 
     def mark(self, name: str, value: float) -> None:
         """Sets a mark as if a sweep had been asked for."""
         with answering():
-            self._ask("", "", "", "", "", name, value, 0)
+            self._ask("", "", "", "", "", name, value, 0, 0)
 
     def marks(self) -> dict[str, float]:
         """Every mark."""

@@ -13,14 +13,14 @@ document    a plan as JSON
 enqueue     from differences, or a plan, to jobs
 verify      what should be there, proved
 watch       jobs to their end
-agenda      what schedules, new rules and lost events ask for
+agenda      what schedules, new rules, lost events and time ask for
 errand      asking for what nobody waits for, and carrying it out
 """
 
-from replicator.resync.agenda import Errand, after_loss, agenda
+from replicator.resync.agenda import Errand, Loss, after_loss, agenda
 from replicator.resync.document import Change, Document, LaneSum, changes_of, read, written
 from replicator.resync.enqueue import Wanted, enqueue, jobs_of, jobs_of_plan
-from replicator.resync.errand import ask, carry_out, troubles_of
+from replicator.resync.errand import ask, carry_out, make_up_for, troubles_of
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tally import Tally
@@ -35,6 +35,7 @@ __all__ = [
     "Document",
     "Errand",
     "LaneSum",
+    "Loss",
     "Request",
     "Scope",
     "Sweep",
@@ -52,6 +53,7 @@ __all__ = [
     "enqueue",
     "jobs_of",
     "jobs_of_plan",
+    "make_up_for",
     "read",
     "troubles_of",
     "written",

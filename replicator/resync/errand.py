@@ -1,15 +1,16 @@
 """Sweeps that nobody waits for: asking for one, carrying it out, and what is kept of it."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from replicator.errors import ConfigError
-from replicator.ledger import SweepKind, Sweeps, SweepView
-from replicator.resync.agenda import Errand
+from replicator.ledger import Ledger, SweepKind, Sweeps, SweepView
+from replicator.resync.agenda import Errand, Loss, after_loss
 from replicator.resync.document import Change, changes_of, read, written
 from replicator.resync.enqueue import Wanted, enqueue, jobs_of, jobs_of_plan
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tools import Tools
+from replicator.rules import RuleSet
 
 PLAN_LIMIT_CHARACTERS = 16 * 1024 * 1024
 """The longest plan that the ledger keeps: some 40,000 changes. The command line knows no limit."""
@@ -27,7 +28,14 @@ def ask(errand: Errand, sweeps: Sweeps) -> str | None:
         by=errand.by,
         mark=(errand.mark, errand.value),
         is_owed=errand.is_owed,
+        delay_s=errand.delay_s,
     )
+
+
+def make_up_for(loss: Loss, sources: Collection[str], ledger: Ledger, rules: RuleSet) -> list[str]:
+    """Afterwards all is asked for that events of these registries may have been about; the ids of what is new of it."""
+    errands = after_loss(rules, sources, loss, marks=ledger.sweeps.marks(), now=ledger.view.now())
+    return [asked for errand in errands if (asked := ask(errand, ledger.sweeps))]
 
 
 def carry_out(view: SweepView, tools: Tools) -> str:

@@ -133,6 +133,7 @@ def rule(read: RuleFile, keys: tuple[PublicKey, ...] = ()) -> Rule:
         trigger=_trigger(read.trigger),
         schedule=_schedule(read.trigger),
         backfill=read.backfill,
+        sweep_interval_s=grammar.interval_s(str(read.sweep_interval)) if read.sweep_interval else None,
         filters=_filters(read.filters),
         platforms=tuple(parse_platform(text) for text in read.platforms or ()),
         platforms_rewrite=read.platforms_rewrite,

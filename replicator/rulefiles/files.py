@@ -30,7 +30,7 @@ from replicator.rulefiles.mapping import (
     text_or_mapping,
 )
 from replicator.rulefiles.retention import RetentionFile
-from replicator.rulefiles.trigger import TriggerFile
+from replicator.rulefiles.trigger import Interval, TriggerFile
 from replicator.rules import PROMOTION, Decoration, Filter, FilterType, RegistryType, Signatures
 
 
@@ -274,7 +274,7 @@ PlatformText = Annotated[str, AfterValidator(_platform)]
 class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
-    later_keys = frozenset({"sweep_interval", "conflict", "poll", "mode"})
+    later_keys = frozenset({"conflict", "poll", "mode"})
 
     name: RuleName = Field(description="The rule's name, unique in all files.")
     was: RuleNames = Field(
@@ -292,6 +292,11 @@ class RuleFile(FileModel):
     backfill: bool = Field(
         default=False,
         description="Whether what the source has already is copied when the rule or a destination of it is new.",
+    )
+    sweep_interval: Interval = Field(
+        default="1h",
+        description="How often an event-based rule compares source and destinations, to find what no notification"
+        " told: 15m, 1h, 24h at most; 0 or off for never.",
     )
     filters: list[FilterFile] = Field(
         default=[], description="Conditions; without any, everything is copied."
@@ -367,3 +372,12 @@ class RuleFile(FileModel):
                 f"is for event-based rules; a {trigger.type} one copies what is there when it runs"
             )
         return backfill
+
+    @field_validator("sweep_interval")
+    @classmethod
+    def _compares_by_itself(cls, interval: int | str, info: ValidationInfo) -> int | str:
+        trigger = info.data.get("trigger")
+        if isinstance(trigger, TriggerFile) and trigger.type in {"scheduled", "manual"}:
+            when = "its cron says" if trigger.type == "scheduled" else "it is told to"
+            raise ValueError(f"is for event-based rules; a {trigger.type} one compares when {when}")
+        return interval

@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$"
 URL_PATTERN = "^https?://[^/?#@\\s]+(/[^?#\\s]*)?$"
 DURATION_PATTERN = "^[0-9]+(\\.[0-9]+)?(ms|s|m|h)$"
+INTERVAL_PATTERN = "^(off|[0-9]+(\\.[0-9]+)?(ms|s|m|h))$"
 SIZE_PATTERN = "^[0-9]+(\\.[0-9]+)? ?([KMGT]i?)?B$"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
@@ -15,6 +16,7 @@ _PATH = re.compile(r"[A-Za-z0-9._~/%+-]*\Z")
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h)\Z")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DAY_S = 86_400.0
+_SHORTEST_INTERVAL_S = 1.0
 _SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?) ?([KMGT]i?)?B\Z")
 _UNITS: dict[str, int] = {"": 1, **{unit: 1000**n for n, unit in enumerate("KMGT", 1)}}
 _UNITS |= {f"{unit}i": 1024**n for n, unit in enumerate("KMGT", 1)}
@@ -38,6 +40,16 @@ def seconds(text: str) -> float:
     if length_s > _DAY_S:
         raise ValueError("a duration of more than 24h")
     return length_s
+
+
+def interval_s(text: str) -> float | None:
+    """How often `text` wants something: a duration of a second or more; None for never (`off`, `0s`)."""
+    if text == "off":
+        return None
+    length_s = seconds(text)
+    if 0 < length_s < _SHORTEST_INTERVAL_S:
+        raise ValueError("an interval of less than 1s")
+    return length_s or None
 
 
 def size_bytes(text: str) -> int:

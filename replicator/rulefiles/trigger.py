@@ -1,11 +1,22 @@
-"""What a rule file says of a rule's trigger: events, a schedule in our form or in Harbor's, or nothing but commands."""
+"""What a rule file says of when a rule acts: on events, by the clock in our form or in Harbor's, or on command."""
 
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from replicator.rulefiles.mapping import Duration, FileModel
+from replicator.rulefiles import grammar
+from replicator.rulefiles.document import Unquoted
+from replicator.rulefiles.mapping import Duration, FileModel, number_or_text
 from replicator.rulefiles.wording import hint
 from replicator.rules import check_cron, check_timezone
 
@@ -25,6 +36,29 @@ def _timezone(text: str) -> str:
     except ValueError as exc:
         raise ValueError(f"{exc}{hint(text, available_timezones())}") from exc
     return text
+
+
+def _interval(text: str) -> str:
+    grammar.interval_s(text)
+    return text
+
+
+def _off(value: object) -> object:
+    # To YAML 1.1 it is a boolean, and quotes around it are easily forgotten.
+    return "off" if value == Unquoted("off") else value
+
+
+Interval = Annotated[
+    Annotated[int, Field(ge=0, le=0), Tag("#number")]
+    | Annotated[
+        str,
+        AfterValidator(_interval),
+        Field(json_schema_extra={"pattern": grammar.INTERVAL_PATTERN}),
+        Tag("#text"),
+    ],
+    Discriminator(number_or_text),
+    BeforeValidator(_off),
+]
 
 
 class TriggerSettings(FileModel):

@@ -59,6 +59,8 @@ class Rule:
     """When it runs, if its trigger is `scheduled`."""
     backfill: bool = False
     """Whether a new rule or destination begins with what the source has already."""
+    sweep_interval_s: float | None = 3600.0
+    """How often an event-based rule compares both sides, for what no event told; None for never."""
     filters: tuple[Filter, ...] = ()
     platforms: Platforms = ()
     """Whose images of an index are copied; none at all means everybody's."""

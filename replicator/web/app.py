@@ -3,8 +3,6 @@
 /webhooks/ is served by the receiver itself, before FastAPI: see `replicator.web.receiver`.
 """
 
-import functools
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -13,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from replicator.errors import ConfigError, PermanentError, TemporaryError
 from replicator.operate import Desk
+from replicator.resync import Loss, make_up_for
 from replicator.rulefiles import RuleBook
 from replicator.web.actions import action_routes
 from replicator.web.api import api_routes
@@ -21,7 +20,7 @@ from replicator.web.front import Front
 from replicator.web.health import health_routes
 from replicator.web.metrics import LedgerCollector, metrics_routes
 from replicator.web.receiver import PREFIX, Bounds, Receiver, Record
-from replicator.web.sweeping import asking_routes, make_up_for, sweep_routes
+from replicator.web.sweeping import asking_routes, sweep_routes
 
 BODY_BYTES = 64 * 1024
 """The longest body that the API reads: it reads it before it knows who speaks."""
@@ -41,7 +40,10 @@ def create_app(
         # Spans and instruments are ours alone: FastAPI's would carry URLs, errors and client addresses.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    missed = functools.partial(make_up_for, desk=desk)
+
+    def missed(registry: str) -> None:
+        make_up_for(Loss.TOO_LARGE, [registry], desk.ledger, desk.rules())
+
     app.include_router(health_routes(rules=rules, ledger=desk.ledger))
     app.include_router(metrics_routes(LedgerCollector(rules=rules, ledger=desk.ledger)))
     app.include_router(api_routes(rules=rules, desk=desk, tokens=tokens))

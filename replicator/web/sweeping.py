@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from replicator.errors import ConfigError
 from replicator.ledger import SweepKind, SweepState, SweepView
 from replicator.operate import Desk
-from replicator.resync import Document, Request, Scope, after_loss, ask
+from replicator.resync import Document, Request, Scope
 from replicator.web import authentication
 from replicator.web.access import NOT_AS_THINGS_STAND, NOT_FOUND, READ_ERRORS, WRITE_ERRORS, may
 from replicator.web.audit import audited
@@ -137,12 +137,6 @@ def sweep_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
         return Response(view.result, media_type="application/json")
 
     return routes
-
-
-def make_up_for(registry: str, desk: Desk) -> None:
-    """Have all compared that events of the registry would have been about: one was lost. At most once a minute."""
-    for errand in after_loss(desk.rules(), registry, desk.ledger.view.now()):
-        ask(errand, desk.ledger.sweeps)
 
 
 def _ask(desk: Desk, kind: SweepKind, request: Request) -> Asked:

@@ -42,13 +42,15 @@ def make_world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[s
         yield make
 
 
-def lose_with_work(world: World) -> Image:
+def lose_with_work(world: World, *, is_remembered: bool = False) -> Image:
     """Lose the ledger, and with it the job of an image that was pushed; that image."""
     world.replicator.command("pause", "--destination", "us")
     image = world.push("eu", "production/web", "v2", images.image([b"on its way"]))
     wait_until(lambda: world.replicator.jobs("production/web"), what="there is a job")
     world.replicator.stop()
     shutil.rmtree(world.replicator.data / "redis")
+    if not is_remembered:
+        (world.replicator.data / "ledger-seen.json").unlink()
     world.replicator.start()
     return image
 
@@ -69,6 +71,15 @@ def test_a_resync_finds_what_a_lost_ledger_knew(make_world: Callable[[], World])
     do(world.replicator, "plan")
 
     world.await_copy("us", "production/web", "v2", image)
+
+
+def test_a_ledger_that_is_remembered_is_made_up_for_unasked(make_world: Callable[[], World]) -> None:
+    world = make_world()
+
+    image = lose_with_work(world, is_remembered=True)
+
+    world.await_copy("us", "production/web", "v2", image, within_s=40)
+    assert "redis forgot what it was told" in world.replicator.said
 
 
 def test_an_emptied_redis_serves_on_and_a_resync_needs_no_receiver(make_world: Callable[[], World]) -> None:

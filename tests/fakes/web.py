@@ -126,8 +126,6 @@ class ToldSweeps:
     def swept(self, lanes: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Swept]:
         return {lane: self.found[lane] for lane in lanes if lane in self.found}
 
-    marks: set[tuple[str, float]] = field(default_factory=set)
-
     def ask(
         self,
         kind: SweepKind,
@@ -137,12 +135,15 @@ class ToldSweeps:
         by: str,
         mark: tuple[str, float] | None = None,
         is_owed: bool = False,
+        delay_s: float = 0.0,
     ) -> str | None:
-        if mark in self.marks:
-            return None
-        self.marks |= {mark} if mark else set()
+        if mark and (kind, request) in self.asked:
+            return None  # it waits still
         self.asked.append((kind, request))
         return f"asked-{len(self.asked)}"
+
+    def marks(self) -> dict[str, float]:
+        return {}
 
     def view(self, sweep_id: str) -> SweepView | None:
         return self.told.get(sweep_id)

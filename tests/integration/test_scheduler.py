@@ -15,12 +15,14 @@ from replicator.errors import ConfigError, LedgerUnavailable, ReplicatorError
 from replicator.jobs import Job
 from replicator.ledger import Ledger, PauseKind, Submission, SweepKind, SweepState
 from replicator.oci import Repository, Tag
+from replicator.resync import Loss
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from tests.integration.processes import RedisServer, wait_until
 from tests.unit.rulefiles.kit import rule, write
 from workers.loops import run_scheduler
 from workers.sweeps import ask_for_due, fail, run
+from workers.watch import make_watcher
 
 
 @pytest.fixture
@@ -144,6 +146,65 @@ def test_a_backfill_that_could_not_read_everything_is_made_again(
     assert "eu" in (view.error or "")
     ask_for_due(runtime)
     assert [waiting.id for waiting in sweeps.open()] == [taken.id]
+    runtime.close()
+
+
+def test_a_redis_that_forgot_has_all_compared_that_events_were_about(
+    runtime: Runtime, redis_server: RedisServer
+) -> None:
+    sweeps = runtime.ledger.sweeps
+
+    def asked() -> list[tuple[str, bool]]:
+        return [(view.by, view.is_owed) for view in sweeps.open()]
+
+    with redis_server.client() as redis:
+        wait_until(lambda: redis.hget("replicator:epoch", "count") == b"2", 10)
+        assert asked() == []
+        redis.flushall()
+
+        wait_until(asked, 10, what="a comparison is asked for")
+        assert asked() == [(Loss.LEDGER, True)]
+        # Once for one loss.
+        wait_until(lambda: int(redis.hget("replicator:epoch", "count") or 0) >= 3, 10)
+        assert asked() == [(Loss.LEDGER, True)]
+
+
+def test_a_scheduler_knows_after_a_restart_what_redis_knew(redis_server: RedisServer, tmp_path: Path) -> None:
+    rules = write(tmp_path / "rules", {"r.yaml": rule()})
+    runtime = Runtime(Settings.load(redis_url=redis_server.url, rules=rules, data=tmp_path / "data"))
+    stop = threading.Event()
+    stop.set()
+    make_watcher(runtime, stop)()
+    make_watcher(runtime, stop)()
+    assert runtime.ledger.sweeps.open() == []
+    with redis_server.client() as redis:
+        redis.flushall()
+
+    make_watcher(runtime, stop)()
+
+    assert [view.by for view in runtime.ledger.sweeps.open()] == [Loss.LEDGER]
+    runtime.close()
+
+
+@pytest.mark.parametrize("kept", ["", "{}", None])
+def test_a_scheduler_without_memory_takes_redis_as_it_is(
+    redis_server: RedisServer, tmp_path: Path, kept: str | None
+) -> None:
+    rules = write(tmp_path / "rules", {"r.yaml": rule()})
+    data = tmp_path / "data"
+    if kept is None:
+        data.write_text("no directory")
+    else:
+        write(data, {"ledger-seen.json": kept})
+    runtime = Runtime(Settings.load(redis_url=redis_server.url, rules=rules, data=data))
+    stop = threading.Event()
+    stop.set()
+    watch = make_watcher(runtime, stop)
+
+    watch()
+    watch()
+
+    assert runtime.ledger.sweeps.open() == []
     runtime.close()
 
 

@@ -11,6 +11,7 @@ from replicator.jobs import Outcome
 from replicator.ledger import Cost, Ledger, SweepKind, SweepState
 from tests.integration.ledger.conftest import Server
 from tests.integration.ledger.kit import claimed, job, wanted
+from tests.integration.processes import wait_until
 
 
 @pytest.fixture
@@ -69,6 +70,25 @@ def test_the_same_is_not_asked_for_while_it_waits(ledger: Ledger) -> None:
     assert view
     assert view.id == first
     assert asked(ledger, "prod", mark=("schedule|prod", 7.0))
+
+
+def test_a_sweep_that_is_asked_for_with_a_delay_waits_for_it(ledger: Ledger) -> None:
+    ledger.sweeps.ask(SweepKind.RESYNC, "{}", by="a test", mark=("loss|prod", 5.0), delay_s=0.3)
+
+    assert ledger.sweeps.take() is None
+    # The same, later: it would not be due any later for that.
+    assert not ledger.sweeps.ask(SweepKind.RESYNC, "{}", by="a test", mark=("loss|prod", 6.0), delay_s=60.0)
+
+    wait_until(ledger.sweeps.take, 3, what="the sweep is due")
+
+
+def test_who_is_owed_the_same_that_waits_is_owed_it(ledger: Ledger) -> None:
+    ledger.sweeps.ask(SweepKind.RESYNC, "{}", by="the clock", mark=("sweep|prod", 5.0))
+    ledger.sweeps.ask(SweepKind.RESYNC, "{}", by="a loss", mark=("loss|prod", 5.0), is_owed=True)
+
+    (view,) = ledger.sweeps.open()
+    assert view.is_owed
+    assert view.by == "the clock"
 
 
 def test_a_postponed_sweep_is_made_again_later(ledger: Ledger, redis_client: redis.Redis) -> None:

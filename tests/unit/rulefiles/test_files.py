@@ -12,7 +12,7 @@ from replicator.rules import (
     Signatures,
     TriggerType,
 )
-from tests.unit.rulefiles.kit import assert_mistake, loaded, registry, rule
+from tests.unit.rulefiles.kit import assert_mistake, loaded, mistakes, registry, rule
 
 
 def the_rule(directory: Path, **more: str) -> Rule:
@@ -71,6 +71,41 @@ def test_push_is_another_word_for_event_based(tmp_path: Path, text: str) -> None
 )
 def test_durations(tmp_path: Path, text: str, length_s: float) -> None:
     assert the_rule(tmp_path, delete_grace=text).delete_grace_s == length_s
+
+
+@pytest.mark.parametrize(
+    ("text", "length_s"),
+    [("15m", 900), ("1s", 1), ("24h", 86400), ("0", None), ("0s", None), ("off", None), ('"off"', None)],
+)
+def test_sweep_intervals(tmp_path: Path, text: str, length_s: float | None) -> None:
+    assert the_rule(tmp_path, sweep_interval=text).sweep_interval_s == length_s
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", "sweep_interval: "),
+        ("500ms", "sweep_interval: an interval of less than 1s"),
+        ("25h", "sweep_interval: a duration of more than 24h"),
+        ("never", "sweep_interval: a duration is a number and its unit"),
+        ("true", "sweep_interval: "),
+    ],
+)
+def test_an_interval_that_is_none_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    (told,) = mistakes(tmp_path, {"r.yaml": rule(sweep_interval=text)})
+
+    assert expected in told
+
+
+@pytest.mark.parametrize(
+    ("trigger", "when"),
+    [('{type: scheduled, cron: "0 2 * * *"}', "its cron says"), ("{type: manual}", "it is told to")],
+)
+def test_only_event_based_rules_have_an_interval(tmp_path: Path, trigger: str, when: str) -> None:
+    (told,) = mistakes(tmp_path, {"r.yaml": rule(trigger=trigger, sweep_interval="1h")})
+
+    assert "sweep_interval: is for event-based rules" in told
+    assert told.endswith(f"compares when {when}")
 
 
 @pytest.mark.parametrize(
@@ -188,7 +223,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
 @pytest.mark.parametrize(
     "key",
     [
-        "sweep_interval",
         "conflict",
         "poll",
         "mode",

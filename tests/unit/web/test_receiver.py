@@ -105,7 +105,7 @@ def test_identity_is_no_encoding(site: Site) -> None:
     assert site.post("/webhooks/eu", headers=headers).status_code == 202
 
 
-def test_a_notification_too_large_has_the_rules_of_its_events_compared_once_a_minute() -> None:
+def test_a_notification_too_large_has_the_rules_of_its_events_compared_once() -> None:
     (prod, *_) = RULES.rules
     by_hand = replace(prod, name="by-hand", trigger=TriggerType.MANUAL)
     rules = replace(RULES, rules=(*RULES.rules, replace(prod, name="gone", deletion=True), by_hand))
