@@ -163,8 +163,12 @@ class DockerRegistry(Process):
         delete_enabled: bool = True,
         tls: tuple[Path, Path] | None = None,
         htpasswd: bool = False,
+        cached: bool = True,
     ) -> None:
-        """`tls` is a certificate and a key file; with `htpasswd` only USER with PASSWORD gets in."""
+        """`tls` is a certificate and a key file; with `htpasswd` only USER with PASSWORD gets in.
+
+        `cached` is as its makers and Debian ship it: what it knows of blobs stays in memory.
+        """
         super().__init__(directory)
         self._binary = judges.need("docker-registry")
         self.port = port or free_port()
@@ -178,6 +182,8 @@ class DockerRegistry(Process):
         )
         self._config = directory / "config.yml"
         settings = _settings(self.port, self.storage, notify, delete_enabled=delete_enabled)
+        if not cached:
+            del settings["storage"]["cache"]
         if tls:
             settings["http"]["tls"] = {"certificate": str(tls[0]), "key": str(tls[1])}
         self.users = directory / "htpasswd"
@@ -190,6 +196,11 @@ class DockerRegistry(Process):
         """The file that holds a blob, for a test that damages it."""
         algorithm, _, name = digest.partition(":")
         return self.storage / "docker/registry/v2/blobs" / algorithm / name[:2] / name / "data"
+
+    def collect(self) -> None:
+        """Run its garbage collector, beside it."""
+        command = [str(self._binary), "garbage-collect", str(self._config)]
+        subprocess.run(command, check=True, capture_output=True, timeout=STARTS_WITHIN_S)
 
     def close(self) -> None:
         """Kill it and remove what it stored."""
