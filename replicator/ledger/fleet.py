@@ -5,7 +5,7 @@ All of it may be lost: the copies then look like somebody else's, which forbids 
 
 import json
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +28,7 @@ _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _CAPABILITY_KNOWN_S = 60.0
 _DELETIONS_KEPT = 10_000
+_SCANNED = 1000
 _ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
 
 
@@ -74,6 +75,19 @@ class Fleet:
         with answering():
             found = self._redis.hgetall(_copies(destination, repository))
         return {parse_reference(str(name)): Copied.from_json(str(text)) for name, text in found.items()}
+
+    def copied_from(self, source: str) -> Iterator[Repository]:
+        """Repositories of the source that something was copied from, in no order, one perhaps more than once.
+
+        Of each repository of each destination one record is read, whichever.
+        """
+        with answering():
+            for key in self._redis.scan_iter(match=f"{PREFIX}copied:*", count=_SCANNED):
+                found: Any = self._redis.hrandfield(key, 1, withvalues=True)
+                for text in found[1:]:
+                    record = Copied.from_json(str(text))
+                    if record.source == source:
+                        yield record.repository
 
     def intend(self, destination: str, repository: Repository, reference: Reference, record: Copied) -> None:
         """Notes what we are about to put there: all of `record` but its `digest`, which stays as it is.

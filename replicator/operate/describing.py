@@ -10,6 +10,7 @@ from replicator.oci import Repository, named
 from replicator.operate.desk import Desk
 from replicator.rules import PROMOTION, RuleSet, destination_repository
 from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
+from replicator.transfer.emptied import EMPTIED
 from replicator.transfer.provenance import CONFLICT
 from replicator.transfer.sparse import NO_SPARSE
 
@@ -17,6 +18,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
 _APPROVING = (
     (NOT_OURS, "deletes {end} although replicator did not put there what it holds now"),
     (ALL_ITS_TAGS, "deletes the manifest of {end} and with it every tag that the reason names"),
+    (EMPTIED, "deletes {end} although the source may have lost everything, this one alone"),
     (WITHIN_AN_HOUR, "deletes {end} beyond the cap of its rule, this one alone"),
     (NO_SPARSE, "changes nothing at {end}: only the rule can say what is to be there"),
     (CONFLICT, "writes what {start} holds over the other rule's copy at {end}"),

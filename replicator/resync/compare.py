@@ -140,7 +140,7 @@ class Comparison(Generic[T]):
         # What nobody read differs, too: None on one side is not the absence on the other.
         differing = [tag for tag in meant if (tag in wanted, wanted.get(tag)) != (tag in held, held.get(tag))]
         if differing:
-            known = with_halted(known, twins, differing, self.tools.ledger)
+            known = with_halted(known, twins, differing, present=wanted, ledger=self.tools.ledger)
         return list(drift(twins, source=wanted, destination=held, known=known, prune=self.prune))
 
     def _destination(self, side: Side, wanted: Listing, tags: list[Tag]) -> Listing:

@@ -1,6 +1,6 @@
 """What the ledger knows of a pair of twins, as `drift` wants it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from replicator.drift import Known, Past, Twins
@@ -9,6 +9,7 @@ from replicator.ledger import Copied, Ledger
 from replicator.oci import Reference, Tag
 from replicator.rules import RuleSet
 from replicator.rules.links import is_strangers
+from replicator.transfer.deletion import holds_a_delete
 from replicator.transfer.retention import had_their_time
 
 
@@ -30,11 +31,21 @@ def memory(twins: Twins, ledger: Ledger, rules: RuleSet) -> Known:
     )
 
 
-def with_halted(known: Known, twins: Twins, tags: Iterable[Tag], ledger: Ledger) -> Known:
-    """`known`, and which of `tags` wait for a person's decision, be it under a former name of the rule."""
+def with_halted(
+    known: Known, twins: Twins, tags: Iterable[Tag], *, present: Collection[Tag], ledger: Ledger
+) -> Known:
+    """`known`, and which of `tags` wait for a person's decision, be it under a former name of the rule.
+
+    Those `present` at the source do not wait for one on a delete any more.
+    """
     jobs = {replace(twins.job(tag), rule=name).id: tag for tag in tags for name in twins.rule.names}
     reasons = ledger.view.block_reasons(jobs)
-    return replace(known, halted={jobs[job]: reason for job, reason in reasons.items()})
+    waiting = {
+        jobs[job]: reason
+        for job, reason in reasons.items()
+        if not (jobs[job] in present and holds_a_delete(reason))
+    }
+    return replace(known, halted=waiting)
 
 
 def _tags(records: Mapping[Reference, Copied]) -> list[tuple[Tag, Copied]]:

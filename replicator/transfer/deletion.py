@@ -4,13 +4,14 @@ A delete destroys only what we put there. It needs all of these, or is blocked u
 
     the rule says `deletion: true`, or the destination's retention ends its time
     the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
+    it has not lost everything else as well, as far as that can be told
     the destination still holds the digest that we copied there, and no other source's rule, nor a person, put it there
     nothing else at the destination depends on that digest, where it can be deleted by digest only; a list of referrers
     does not, and loses the entry. And the destination does not refuse it either
     the rule's hourly budget is not spent
 
-A person's approval stands for one of the last three: for the reason that the person read, as it was read. Nothing
-stands for the second.
+A person's approval stands for one of all but the first two: for the reason that the person read, as it was read.
+Nothing stands for the second.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from replicator.ledger import Copied, Promotion
 from replicator.oci import INDEX_TYPES, Digest, Manifest, Reference, Tag, is_referrers_tag, referrers_tag
 from replicator.plan import ListReferrers
 from replicator.rules import PROMOTION, RuleSet
+from replicator.transfer.emptied import EMPTIED, has_lost_everything
 from replicator.transfer.listing import enter, strike
 from replicator.transfer.provenance import Provenance
 from replicator.transfer.result import Result
@@ -38,6 +40,9 @@ TAG_DELETE = "tag-delete"
 NOT_OURS = "which we did not put there"
 ALL_ITS_TAGS = "can only be deleted with all of its tags"
 WITHIN_AN_HOUR = "references within an hour"
+PROMOTED = "which was promoted to it"
+OTHERS = "which the rule"
+_GUARDS = (NOT_OURS, ALL_ITS_TAGS, WITHIN_AN_HOUR, PROMOTED, OTHERS, EMPTIED)
 """What the reasons of blocked deletes have in common, each of one guard."""
 
 
@@ -78,6 +83,11 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
             return _delete(route, writer, found, clause)
 
 
+def holds_a_delete(reason: str) -> bool:
+    """Whether that is why a delete was blocked: it says nothing against a copy."""
+    return any(guard in reason for guard in _GUARDS)
+
+
 def _wait_for_who_brings_it(route: Route) -> None:
     # While it comes with its subject it has no lock of its own: who read it before it went would still write it.
     digest, job_id = route.landing, route.claim.id
@@ -90,9 +100,9 @@ def _wait_for_who_brings_it(route: Route) -> None:
 def _keeper(route: Route, rules: RuleSet, record: Copied) -> str:
     """Whose it is, in words, if it does not go with what this rule once copied there."""
     if record.rule == PROMOTION:
-        return "which was promoted to it"
+        return PROMOTED
     if Provenance(route, rules).is_strangers(record):
-        return f"which the rule {record.rule} put there from {record.source}"
+        return f"{OTHERS} {record.rule} put there from {record.source}"
     return ""
 
 
@@ -108,13 +118,15 @@ def _had_their_time(route: Route) -> dict[Reference, str]:
 
 
 def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> Result:
-    _gone_for_good(route)
+    is_emptied = _gone_for_good(route)
     manifest = route.destination.get_manifest(route.target, route.landing)
     if manifest is None:
         return Result(Outcome.UNCHANGED, None, "absent on both sides")
     if manifest.digest != found:
         raise TemporaryError(f"{route.end} moved while the source was asked whether it is gone")
     try:
+        if is_emptied:
+            _others_are_there(route)
         _destroy(route, writer, manifest)
     except Blocked as exc:
         return Result(Outcome.BLOCKED, manifest.digest, str(exc))
@@ -124,8 +136,11 @@ def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> 
     return Result(Outcome.DELETED, manifest.digest, clause)
 
 
-def _gone_for_good(route: Route) -> None:
-    """Return if the source has been without the reference for the rule's grace, and can be believed."""
+def _gone_for_good(route: Route) -> bool:
+    """Return if the source has been without the reference for the rule's grace, and can be believed.
+
+    True if it has no tag left in all of its repository.
+    """
     claim = route.claim
     # A new job and every new event start the wait anew.
     mark = f"{claim.id}|{claim.since}|{claim.generation}"
@@ -134,6 +149,14 @@ def _gone_for_good(route: Route) -> None:
     tags = route.source.tags(route.repository)
     if tags and route.reference in tags:
         raise TemporaryError(f"{route.start} answers 404 but is in the list of tags")
+    return not tags
+
+
+def _others_are_there(route: Route) -> None:
+    if has_lost_everything(route):
+        _unless_approved(
+            route, f"{route.source.name} has nothing left of all that was copied from it: {EMPTIED}"
+        )
 
 
 def _waited(route: Route, mark: str) -> None:

@@ -35,22 +35,22 @@ class Bridge:
         }
         rules = RuleSet(described, (rule,))
         self.urls = (eu, us)
-        self._ledger = ledger
-        self._rule = rule.name
+        self.ledger = ledger
+        self.rule = rule
         leases = Leases(ledger, lease_s=ledger.lease_s)
-        self._tools = Tools(ledger, lambda: rules, self.clients.__getitem__, leases)
+        self.tools = Tools(ledger, lambda: rules, self.clients.__getitem__, leases)
 
     def run(self, reference: str = "v1", *, repository: str = API, action: str | None = "push") -> JobView:
         """Ask for the job, by an event or with no action by a resync, and try it once."""
-        job = Job(self._rule, "us", Repository(repository), parse_reference(reference))
-        self._ledger.submit([Submission(job, self._ledger.view.now(), action)])
+        job = Job(self.rule.name, "us", Repository(repository), parse_reference(reference))
+        self.ledger.submit([Submission(job, self.ledger.view.now(), action)])
         return self.work(reference, repository=repository)
 
     def work(self, reference: str = "v1", *, repository: str = API) -> JobView:
         """Try a job that was asked for, if it is due."""
-        job = Job(self._rule, "us", Repository(repository), parse_reference(reference))
-        bring_in_line(job.id, self._tools)
-        view = self._ledger.view.job_view(job.id)
+        job = Job(self.rule.name, "us", Repository(repository), parse_reference(reference))
+        bring_in_line(job.id, self.tools)
+        view = self.ledger.view.job_view(job.id)
         assert view
         return view
 
