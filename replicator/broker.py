@@ -14,8 +14,11 @@ import redis
 from celery import Celery
 from kombu.entity import Exchange, Queue
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from replicator.errors import LedgerUnavailable
+from replicator.redis_url import TLS_FILES, Sentinels
 
 TASK = "replicator.bring_in_line"
 """The task that the workers offer; its arguments are ids of jobs."""
@@ -29,8 +32,6 @@ WORKER_OPTIONS = {
 }
 """Gossip and mingle break on reconnecting to Redis (celery issue 8030); the ledger's leases say who is alive."""
 
-_TLS_FILES = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
-
 
 def queue_name(destination: str) -> str:
     """The queue that holds the doorbells of a destination: each its own, so that one that hangs harms no other."""
@@ -40,13 +41,13 @@ def queue_name(destination: str) -> str:
 def make_app(redis_url: str, destinations: Iterable[str] = ()) -> Celery:
     """The Celery app, with every setting it has, and the queues of `destinations`.
 
-    `redis_url` is what the ledger takes: `redis://`, `rediss://` or `unix://`. Nothing connects yet.
+    `redis_url` is what the ledger takes. Nothing connects yet.
     """
     app = Celery("replicator", set_as_current=False)
     app.conf.update(
         broker_url=_broker_url(redis_url),
         broker_use_ssl=_tls(redis_url),
-        broker_transport_options=_transport_options(),
+        broker_transport_options=_transport_options(redis_url),
         task_queues=[_queue(destination) for destination in destinations],
         **_TASK_SETTINGS,
         **_WORKER_SETTINGS,
@@ -128,8 +129,9 @@ def _queue(destination: str) -> Queue:
     return Queue(name, Exchange(name, type="direct"), routing_key=name)  # type: ignore[no-untyped-call]
 
 
-def _transport_options() -> dict[str, Any]:
+def _transport_options(redis_url: str) -> dict[str, Any]:
     return {
+        **_sentinel_options(Sentinels.of(redis_url)),
         # Longer than the hard time limit, or a long task is delivered again and again.
         "visibility_timeout": 4200,
         "unacked_restore_interval": 10,
@@ -147,13 +149,26 @@ def _transport_options() -> dict[str, Any]:
     }
 
 
+def _sentinel_options(sentinels: Sentinels | None) -> dict[str, Any]:
+    if sentinels is None:
+        return {}
+    tls = {"ssl": True, **sentinels.tls_files} if sentinels.is_tls else {}
+    waits = {"socket_timeout": 1, "socket_connect_timeout": 1}
+    # Left alone, redis-py would wait for seconds at a Sentinel that is away.
+    asking = {**sentinels.sentinel_login, **tls, **waits, "retry": Retry(NoBackoff(), 0)}
+    return {"master_name": sentinels.service, "sentinel_kwargs": asking}
+
+
 def _broker_url(redis_url: str) -> str:
-    """kombu's spelling of a URL of redis-py: another scheme for sockets, and TLS files are settings of their own."""
+    """kombu's spelling of a URL: another scheme for sockets, a URL for each Sentinel, and TLS files are settings."""
+    sentinels = Sentinels.of(redis_url)
+    if sentinels:
+        return _sentinel_urls(sentinels)
     url = urlsplit(redis_url)
     query = dict(parse_qsl(url.query))
     login, _, host = url.netloc.rpartition("@")
     if not login and "password" in query:
-        login = f"{quote(query.get('username', ''), safe='')}:{quote(query['password'], safe='')}"
+        login = _login(query.get("username", ""), query["password"])
     place = f"{login}@{host}" if login else host
     database = query.get("db", "0")
     if url.scheme == "unix":
@@ -161,10 +176,26 @@ def _broker_url(redis_url: str) -> str:
     return urlunsplit((url.scheme, place, url.path.strip("/") or database, "", ""))
 
 
+def _sentinel_urls(sentinels: Sentinels) -> str:
+    """All of them whole: kombu takes login and database from the one that it is at."""
+    login = f"{_login(sentinels.username or '', sentinels.password)}@" if sentinels.password else ""
+    places = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in sentinels.hosts)
+    return ";".join(f"sentinel://{login}{place}/{sentinels.database}" for place in places)
+
+
+def _login(username: str, password: str) -> str:
+    return f"{quote(username, safe='')}:{quote(password, safe='')}"
+
+
 def _tls(redis_url: str) -> dict[str, Any] | None:
-    url = urlsplit(redis_url)
-    if url.scheme != "rediss":
-        return None
-    # kombu's default for rediss:// is to verify nothing.
-    files = {name: value for name, value in parse_qsl(url.query) if name in _TLS_FILES}
-    return {"ssl_cert_reqs": ssl.CERT_REQUIRED, **files}
+    sentinels = Sentinels.of(redis_url)
+    if sentinels:
+        files = sentinels.tls_files if sentinels.is_tls else None
+    else:
+        url = urlsplit(redis_url)
+        query = parse_qsl(url.query)
+        files = (
+            {name: value for name, value in query if name in TLS_FILES} if url.scheme == "rediss" else None
+        )
+    # kombu's default for TLS is to verify nothing.
+    return None if files is None else {"ssl_cert_reqs": ssl.CERT_REQUIRED, **files}

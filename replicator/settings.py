@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from replicator import redis_url
 from replicator.errors import ConfigError
 
 PREFIX = "REPLICATOR_"
@@ -21,8 +22,7 @@ def _lower(value: object) -> object:
 
 
 def _redis_url(value: SecretStr) -> SecretStr:
-    if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+    redis_url.check(value.get_secret_value())
     return value
 
 
@@ -45,7 +45,8 @@ class Settings(BaseSettings):
 
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = Field(
         default=None,
-        description="Redis that holds the ledger: `redis://`, `rediss://` or `unix://`. "
+        description="Redis that holds the ledger: `redis://`, `rediss://`, `unix://`, or the Sentinels that know "
+        "it, `redis+sentinel://HOST:PORT,HOST:PORT/SERVICE`. "
         "Without it `up` runs a Redis of its own",
     )
     rules: Path = Field(default=Path("rules"), description="directory of the rule files")

@@ -255,10 +255,12 @@ class RedisServer(Process):
         port: int | None = None,
         binary: str = "redis-server",
         appendfsync: str = "always",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
+        """`settings` are further ones, or other values."""
         super().__init__(directory)
         self._binary = judges.need(binary)
-        self._appendfsync = appendfsync
+        self._settings = {"appendfsync": appendfsync, **(settings or {})}
         # Not below `directory`: a socket's path has room for about a hundred characters.
         self._sockets = Path(tempfile.mkdtemp(prefix="redis-"))
         self._socket = self._sockets / "redis.sock"
@@ -285,7 +287,7 @@ class RedisServer(Process):
             "dir": str(self.directory),
             "save": "",
             "appendonly": "yes",
-            "appendfsync": self._appendfsync,
+            **self._settings,
         }
         return [
             str(self._binary),

@@ -70,3 +70,21 @@ def test_a_message_outlives_the_longest_task() -> None:
     conf = make_app("redis://localhost").conf
 
     assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
+
+
+def test_sentinels_are_all_told_to_kombu_with_login_and_database() -> None:
+    conf = make_app("redis+sentinel://user:p%40ss@one:7000,[::1]/main/2?sentinel_password=s").conf
+
+    urls = "sentinel://user:p%40ss@one:7000/2;sentinel://user:p%40ss@[::1]:26379/2"
+    assert conf.broker_url == urls
+    assert conf.broker_use_ssl is None
+    assert conf.broker_transport_options["master_name"] == "main"
+    assert conf.broker_transport_options["sentinel_kwargs"]["password"] == "s"
+
+
+def test_tls_to_sentinels_verifies_as_well() -> None:
+    conf = make_app("rediss+sentinel://one/main?ssl_ca_certs=/etc/ca.pem").conf
+
+    assert conf.broker_use_ssl == {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_ca_certs": "/etc/ca.pem"}
+    asking = conf.broker_transport_options["sentinel_kwargs"]
+    assert (asking["ssl"], asking["ssl_ca_certs"]) == (True, "/etc/ca.pem")
