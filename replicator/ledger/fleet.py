@@ -257,6 +257,11 @@ class Fleet:
             _, left_ms = pipe.execute()
         return _ABSENCE_TTL_S - int(left_ms) / 1000
 
+    def forget_absence(self, mark: str) -> None:
+        """Forgets since when: the absence was carried on."""
+        with answering():
+            self._redis.delete(f"{PREFIX}absent:{mark}")
+
     def spend_deletion(self, names: Sequence[str], destination: str, mark: str, *, cap: int) -> bool:
         """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent.
 

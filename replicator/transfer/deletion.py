@@ -133,6 +133,7 @@ def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> 
     if route.destination.head_manifest(route.target, route.landing):
         raise TemporaryError(f"{route.end} is still there after its deletion")
     _forget(route, writer, (manifest.digest,))
+    route.fleet.forget_absence(_mark(route))
     return Result(Outcome.DELETED, manifest.digest, clause)
 
 
@@ -141,10 +142,7 @@ def _gone_for_good(route: Route) -> bool:
 
     True if it has no tag left in all of its repository.
     """
-    claim = route.claim
-    # A new job and every new event start the wait anew.
-    mark = f"{claim.id}|{claim.since}|{claim.generation}"
-    _waited(route, mark)
+    _waited(route, _mark(route))
     route.source.ping()
     tags = route.source.tags(route.repository)
     if tags and route.reference in tags:
@@ -157,6 +155,11 @@ def _others_are_there(route: Route) -> None:
         _unless_approved(
             route, f"{route.source.name} has nothing left of all that was copied from it: {EMPTIED}"
         )
+
+
+def _mark(route: Route) -> str:
+    # A new job and every new event start the wait anew.
+    return f"{route.claim.id}|{route.claim.since}|{route.claim.generation}"
 
 
 def _waited(route: Route, mark: str) -> None:
@@ -281,7 +284,7 @@ def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
         return False
     if route.source.head_manifest(record.repository, record.reference):
         return False
-    _waited(route, f"{route.claim.id}|{route.claim.since}|{route.claim.generation}|{tag}")
+    _waited(route, f"{_mark(route)}|{tag}")
     return True
 
 

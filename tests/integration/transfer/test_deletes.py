@@ -56,6 +56,15 @@ def test_what_was_deleted_is_kept_to_be_put_back(make_world: MakeWorld) -> None:
     assert [(entry[b"reference"], entry[b"manifest"]) for _, entry in entries] == [(b"v1", ONE.raw)]
 
 
+def test_a_delete_leaves_no_note_of_the_absence(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+
+    assert world.remove(world.job()).outcome == "deleted"
+
+    assert [*world.redis.scan_iter("replicator:absent:*")] == []
+
+
 def test_a_rule_that_does_not_delete_deletes_nothing(make_world: MakeWorld) -> None:
     world = copied(make_world(a_rule()))
     world.delete("eu", "v1")
