@@ -17,6 +17,14 @@ def pytest_report_header() -> str:
     return judges.report()
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if "chaos" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("chaos")]
+    items[:] = [item for item in items if item not in long]
+    config.hook.pytest_deselected(items=long)
+
+
 @pytest.fixture
 def fake_registry() -> Iterator[FakeRegistry]:
     """A scripted registry without a socket."""

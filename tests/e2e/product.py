@@ -52,7 +52,7 @@ def run(
     """Run `replicator` with `arguments` to its end. Of the settings outside, only `environment` reaches it."""
     ended = subprocess.run(
         [program, *arguments],
-        env=_environment(environment or {}),
+        env=outside(environment or {}),
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -86,7 +86,7 @@ class Replicator:
         said = len(self.said)
         with self.log.open("ab") as log:
             self._head = subprocess.Popen(
-                [PROGRAM, *self._up], env=_environment({}), stdout=log, stderr=log, start_new_session=True
+                [PROGRAM, *self._up], env=outside({}), stdout=log, stderr=log, start_new_session=True
             )
         try:
             wait_until(
@@ -264,11 +264,12 @@ def members(group: int) -> list[int]:
     return [pid for pid in _pids() if (found := _stat(pid)) and found[2] == group and found[0] != "Z"]
 
 
-def _environment(extra: Mapping[str, str]) -> dict[str, str]:
-    outside = {
+def outside(extra: Mapping[str, str]) -> dict[str, str]:
+    """Our variables without the product's settings, and `extra`."""
+    ours = {
         name: value for name, value in os.environ.items() if not name.startswith(("REPLICATOR_", "OTEL_"))
     }
-    return {**outside, **extra}
+    return {**ours, **extra}
 
 
 def _pids() -> Iterator[int]:

@@ -14,7 +14,8 @@ class Strait:
     """Listens on loopback and passes everything on to `port`.
 
     `up_bytes` went to the server, `down_bytes` came from it. The limits are for all connections together.
-    `cut_after` resets every connection once so many bytes went up, and then lets all pass.
+    `cut_after` resets every connection once so many bytes went up, and then lets all pass. `bar`, `hold` and `slow`
+    last until `heal`.
     """
 
     def __init__(self, port: int, *, down_per_s: float = 0, up_per_s: float = 0) -> None:
@@ -23,6 +24,9 @@ class Strait:
         self._free_at = {True: 0.0, False: 0.0}
         self.passed = {True: 0, False: 0}
         self.cut_after: int | None = None
+        self._is_barred = False
+        self._passes = threading.Event()
+        self._passes.set()
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -44,16 +48,34 @@ class Strait:
         with self._lock:
             cut, self._open = self._open, []
         for each in cut:
-            with contextlib.suppress(OSError):
-                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                each.shutdown(socket.SHUT_RD)
-            each.close()
+            _reset(each)
+
+    def bar(self) -> None:
+        """Reset every connection, and each that is made."""
+        self._is_barred = True
+        self.cut()
+
+    def hold(self) -> None:
+        """Take connections and bytes, and pass nothing on."""
+        self._passes.clear()
+
+    def slow(self, bytes_per_s: float) -> None:
+        """Let no more than this through in each direction."""
+        self._limits = {True: bytes_per_s, False: bytes_per_s}
+
+    def heal(self) -> None:
+        """Let everything through, what was held as well."""
+        self._is_barred = False
+        self.slow(0)
+        self._free_at = {True: 0.0, False: 0.0}
+        self._passes.set()
 
     def close(self) -> None:
         """Stop listening and cut every connection."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._passes.set()
         self.cut()
 
     def __enter__(self) -> Self:
@@ -66,6 +88,9 @@ class Strait:
         while True:
             try:
                 client, _ = self._listener.accept()
+                if self._is_barred:
+                    _reset(client)
+                    continue
                 server = socket.create_connection(("127.0.0.1", self._target))
             except ConnectionRefusedError:
                 client.close()
@@ -80,6 +105,7 @@ class Strait:
     def _pass(self, there: socket.socket, here: socket.socket, is_up: bool) -> None:
         with contextlib.suppress(OSError):
             while piece := there.recv(_PIECE):
+                self._passes.wait()
                 self._wait(len(piece), is_up=is_up)
                 here.sendall(piece)
                 self.passed[is_up] += len(piece)
@@ -90,12 +116,22 @@ class Strait:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+        with self._lock:
+            self._open = [each for each in self._open if each not in (there, here)]
 
     def _wait(self, size_bytes: int, *, is_up: bool) -> None:
-        if not self._limits[is_up]:
+        limit = self._limits[is_up]
+        if not limit:
             return
         with self._lock:
             now = time.monotonic()
             begins = max(now, self._free_at[is_up])
-            self._free_at[is_up] = begins + size_bytes / self._limits[is_up]
+            self._free_at[is_up] = begins + size_bytes / limit
         time.sleep(max(0.0, begins - now))
+
+
+def _reset(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.shutdown(socket.SHUT_RD)
+    connection.close()

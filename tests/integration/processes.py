@@ -72,10 +72,16 @@ class Process:
         self.log = directory / "log"
         self._process: subprocess.Popen[bytes] | None = None
 
+    def begin(self) -> None:
+        """Start it and do not wait. What it stored before is still there."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(), stdout=log, stderr=log, cwd=self.directory, env=self._environment()
+            )
+
     def start(self) -> Self:
         """Start it and wait until it answers. What it stored before is still there."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(self._command(), stdout=log, stderr=log, cwd=self.directory)
+        self.begin()
         try:
             wait_until(self._is_up, STARTS_WITHIN_S, what=f"{type(self).__name__} answers")
         except BaseException:
@@ -125,6 +131,10 @@ class Process:
 
     def _command(self) -> list[str]:
         raise NotImplementedError
+
+    def _environment(self) -> dict[str, str] | None:
+        """The variables that it gets, None for ours."""
+        return None
 
     def _answers(self) -> bool:
         raise NotImplementedError

@@ -1,0 +1,162 @@
+"""What must be true when all is over, judged from the registries, the history and Redis, never from the product's word.
+
+in line     every tag of a destination has the digest that the source's tag has, and there are no others
+possible    every tag of a source has a digest that its people's steps can have left there
+whole       everything below each of these tags is read back and hashed
+explained   no tag that nobody pushed, no delete that nobody asked for
+at rest     no notification, job, lease, lock or doorbell is left, and nothing is set aside
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from replicator.oci import Digest
+from tests.chaos.history import History
+from tests.chaos.world import ChaosWorld
+from tests.fakes import images
+from tests.fakes.raw import RawClient
+
+LANES = (("production", "eu", "us"), ("production", "eu", "ap"), ("shared", "eu", "jp"))
+"""What is compared: names below this one, between these two."""
+_READERS = 4
+
+Tags = dict[tuple[str, str], Digest | None]
+"""What each repository's tag holds; None if it is listed and its manifest is gone, or cannot be read."""
+
+
+@dataclass
+class Verdict:
+    """What a check found wrong, a sentence each."""
+
+    wrong: list[str] = field(default_factory=list)
+    tags: int = 0
+    read: int = 0
+
+    def __bool__(self) -> bool:
+        return not self.wrong
+
+
+class Checker:
+    """Reads a world and its history."""
+
+    def __init__(self, world: ChaosWorld, history: History) -> None:
+        self._world = world
+        self._history = history
+
+    def places(self) -> list[tuple[str, str]]:
+        """Every repository's tag that somebody gave something."""
+        return sorted(self._history.pushed())
+
+    def tags(self, region: str, below: str) -> Tags:
+        """What a region's tags hold, of repositories below a name."""
+        with RawClient(self._world.target(region)) as client:
+            return {
+                (repository, tag): _digest(client, repository, tag)
+                for repository in _repositories(client)
+                if repository.startswith(f"{below}/")
+                for tag in images.tags(client, repository)
+            }
+
+    def differences(self) -> list[str]:
+        """The tags that are not in line, a sentence each."""
+        found = []
+        for below, source, destination in LANES:
+            here, there = self.tags(source, below), self.tags(destination, below)
+            found += [
+                f"{destination}/{repository}:{tag} is {there.get((repository, tag))}"
+                f" and not {here.get((repository, tag))} as at {source}"
+                for repository, tag in sorted(here.keys() | there.keys())
+                if here.get((repository, tag)) != there.get((repository, tag))
+            ]
+        return found
+
+    def is_in_line(self) -> bool:
+        """Whether nothing differs; False too if a registry cannot be read."""
+        with contextlib.suppress(OSError, AssertionError):
+            return not self.differences()
+        return False
+
+    def verdict(self) -> Verdict:
+        """Everything that is wrong now."""
+        found = Verdict(self.differences())
+        found.wrong += self._impossible()
+        for below, _, destination in LANES:
+            self._read_back(destination, below, found)
+        found.wrong += [*self._invented_deletions(), *self._leftovers(), *self._set_aside()]
+        return found
+
+    def _impossible(self) -> Iterator[str]:
+        possible = self._history.possible()
+        for region, below in (("eu", "production"), ("eu", "shared"), ("jp", "shared")):
+            held = self.tags(region, below)
+            for place in sorted(held.keys() | {(repo, tag) for at, repo, tag in possible if at == region}):
+                may: set[Digest | None] = set(possible.get((region, *place), {None}))
+                if below == "shared":
+                    other = "jp" if region == "eu" else "eu"
+                    may |= possible.get((other, *place), {None})
+                if place[0].startswith(f"{below}/") and held.get(place) not in may:
+                    yield f"{region}/{place[0]}:{place[1]} is {held.get(place)}, which nobody's steps can have left"
+
+    def _read_back(self, region: str, below: str, verdict: Verdict) -> None:
+        pushed = self._history.pushed()
+        held = sorted(self.tags(region, below).items())
+        verdict.tags += len(held)
+        with ThreadPoolExecutor(_READERS) as pool:
+            parts = pool.map(
+                lambda part: [*self._flaws(region, part, pushed)],
+                (held[number::_READERS] for number in range(_READERS)),
+            )
+            verdict.wrong += [flaw for part in parts for flaw in part]
+        verdict.read += len(held)
+
+    def _flaws(
+        self,
+        region: str,
+        held: list[tuple[tuple[str, str], Digest | None]],
+        pushed: Mapping[tuple[str, str], set[Digest]],
+    ) -> Iterator[str]:
+        with RawClient(self._world.target(region)) as client:
+            for (repository, tag), digest in held:
+                if digest not in pushed.get((repository, tag), ()):
+                    yield f"{region}/{repository}:{tag} holds {digest}, which nobody ever pushed to it"
+                try:
+                    images.read_back(client, repository, tag)
+                except AssertionError as exc:
+                    yield f"{region}/{repository}:{tag} is not whole: {exc}"
+
+    def _invented_deletions(self) -> Iterator[str]:
+        asked, pushed = self._history.deleted(), self._history.pushed()
+        with contextlib.closing(self._world.redis.client()) as redis:
+            for _, fields in redis.xrange("replicator:deleted"):
+                entry = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
+                place = (entry["repository"], entry["reference"])
+                if place not in asked or entry["digest"] not in pushed[place]:
+                    where = f"{entry['destination']}/{place[0]}:{place[1]}"
+                    yield f"{where} was deleted ({entry['digest']}), which nobody asked for"
+
+    def _leftovers(self) -> Iterator[str]:
+        with contextlib.closing(self._world.redis.client()) as redis:
+            for pattern in ("job:*", "due:*", "low:*", "inflight:*", "since:*", "promotion:*"):
+                for key in redis.scan_iter(f"replicator:{pattern}", 1000):
+                    yield f"{key.decode()} is left in Redis"
+            if left := redis.xlen("replicator:inbox"):
+                yield f"{left} notifications are left in the inbox"
+            if dead := redis.xlen("replicator:dead"):
+                yield f"{dead} notifications are dead letters"
+
+    def _set_aside(self) -> Iterator[str]:
+        for job in self._world.api("failures")["jobs"]:
+            place = f"{job['destination']}/{job['repository']}:{job['reference']}"
+            yield f"the job of {place} is {job['state']}: {job.get('reason')}"
+
+
+def _repositories(client: RawClient) -> list[str]:
+    answer = client.call("GET", "/v2/_catalog?n=1000")
+    assert answer.status == 200, answer
+    return list(answer.json()["repositories"])
+
+
+def _digest(client: RawClient, repository: str, tag: str) -> Digest | None:
+    return images.head(client, repository, tag)
