@@ -5,7 +5,6 @@ import http.client
 import signal
 import socket
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,66 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tests import judges
-from tests.fakes.raw import Answer, RawClient
-from tests.integration.processes import Process, RedisServer, free_port, wait_until
+from tests.fakes.raw import RawClient
+from tests.integration.processes import RedisServer, wait_until
+from tests.integration.receiver import (
+    AUTHORIZED,
+    BODY_TIMEOUT_S,
+    HEAD,
+    SECRET,
+    ReceiverProcess,
+    raw_request,
+    receiver_and_redis,
+    recorded,
+)
 from tests.integration.receiver_main import TOKEN
-
-SECRET = "hook-canary"
-AUTHORIZED = {"Authorization": f"Bearer {SECRET}", "Content-Type": "application/json"}
-BODY_TIMEOUT_S = 0.5
-RULES = f"""
-registries:
-  eu: {{type: distribution, url: "https://eu.example.com", webhook: {{secret: {SECRET}}}}}
-  us: {{type: distribution, url: "https://us.example.com"}}
-rules:
-  - {{name: prod, source: eu, destinations: [us]}}
-"""
-
-
-class ReceiverProcess(Process):
-    """The web application under uvicorn, as `replicator serve` runs it."""
-
-    def __init__(self, directory: Path, redis_url: str) -> None:
-        super().__init__(directory)
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._redis_url = redis_url
-        self._rules = directory / "rules"
-        self._rules.mkdir()
-        (self._rules / "rules.yaml").write_text(RULES)
-
-    def post(self, body: bytes = b"{}", path: str = "/webhooks/eu") -> Answer:
-        with RawClient(self.url) as client:
-            return client.call("POST", path, headers=AUTHORIZED, body=body)
-
-    def end(self, number: signal.Signals) -> int:
-        """The exit status after that signal."""
-        assert self._process
-        self._process.send_signal(number)
-        return self._process.wait(10)
-
-    def _command(self) -> list[str]:
-        root = str(Path(__file__).parents[2])
-        code = (
-            "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-            "from tests.integration.receiver_main import main; main()"
-        )
-        return [
-            sys.executable,
-            "-c",
-            code,
-            root,
-            self._redis_url,
-            str(self._rules),
-            str(self.port),
-            str(BODY_TIMEOUT_S),
-        ]
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError, http.client.HTTPException), RawClient(self.url) as client:
-            return client.call("GET", "/healthz").status == 200
-        return False
 
 
 @pytest.fixture
@@ -85,22 +37,8 @@ def receiver(tmp_path: Path, redis_server: RedisServer, stack: ExitStack) -> Rec
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReceiverProcess]:
     """One that outlives its tests."""
-    directory = tmp_path_factory.mktemp("shared")
-    binary = "redis-server" if judges.find("redis-server") else "valkey-server"
-    with (
-        RedisServer(directory / "redis", binary=binary) as server,
-        ReceiverProcess(directory / "receiver", server.url) as running,
-    ):
+    with receiver_and_redis(tmp_path_factory.mktemp("shared")) as (running, _):
         yield running
-
-
-def recorded(server: RedisServer) -> dict[str, bytes]:
-    """The bodies in the inbox by entry id."""
-    client = server.client()
-    try:
-        return {entry.decode(): fields[b"body"] for entry, fields in client.xrange("replicator:inbox")}
-    finally:
-        client.close()
 
 
 def test_what_was_accepted_survives_the_death_of_redis(
@@ -166,20 +104,6 @@ def test_whatever_a_killed_receiver_said_202_to_is_there(
         sender.join()
 
     assert set(accepted) <= set(recorded(redis_server))
-
-
-def raw_request(receiver: ReceiverProcess, data: bytes, patience_s: float) -> tuple[bytes, float]:
-    """What comes back on a connection of its own until it ends, and after how many seconds."""
-    started = time.monotonic()
-    answer = b""
-    with socket.create_connection(("127.0.0.1", receiver.port), timeout=patience_s) as connection:
-        connection.sendall(data)
-        while chunk := connection.recv(65536):
-            answer += chunk
-    return answer, time.monotonic() - started
-
-
-HEAD = b"POST /webhooks/eu HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + SECRET.encode() + b"\r\n"
 
 
 def test_a_slow_body_is_answered_408_and_cut(shared: ReceiverProcess) -> None:
