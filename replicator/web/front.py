@@ -10,9 +10,12 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from replicator.web.receiver import PREFIX
+from replicator.web.restraint import Restraint
 
 log = logging.getLogger(__name__)
 
+REFUSALS_A_SECOND = 20
+"""Lines of the access log for requests that were refused; anybody can cause them."""
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -30,6 +33,7 @@ class Front:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._refusals = Restraint(REFUSALS_A_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request; whatever escapes from it becomes a 500 without detail, and a traceback in the log."""
@@ -56,7 +60,9 @@ class Front:
             if not status:
                 await _internal_error(send_on)
         finally:
-            _log_access(scope, status, time.perf_counter() - started)
+            left_out = self._refusals.before_next() if status >= 400 else 0
+            if left_out is not None:
+                _log_access(scope, status, time.perf_counter() - started, left_out=left_out)
 
 
 async def _internal_error(send: Send) -> None:
@@ -65,7 +71,7 @@ async def _internal_error(send: Send) -> None:
     await send({"type": "http.response.body", "body": _ERROR_BODY})
 
 
-def _log_access(scope: Scope, status: int, seconds: float) -> None:
+def _log_access(scope: Scope, status: int, seconds: float, *, left_out: int) -> None:
     level = logging.DEBUG if scope["path"] in _QUIET_PATHS else logging.INFO
     if not log.isEnabledFor(level):
         return
@@ -79,6 +85,7 @@ def _log_access(scope: Scope, status: int, seconds: float) -> None:
             "status": status,
             "duration_ms": round(seconds * 1000, 1),
             "client": client[0] if client else None,
+            **({"left_out": left_out} if left_out else {}),
         },
     )
 

@@ -28,6 +28,7 @@ from replicator.telemetry import (
     tracer,
 )
 from replicator.web.authentication import is_authentic
+from replicator.web.restraint import Restraint
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Receiver:
         self._record = record
         self._missed = missed
         self._bounds = bounds
+        self._strangers = Restraint(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 202 with the entry's id if and only if the notification is on disk."""
@@ -91,7 +93,7 @@ class Receiver:
         if scope["method"] != "POST":
             raise Refusal(405, "notifications are posted", allow="POST")
         if not is_authentic(registry.webhook, scope["headers"], path_secret):
-            log.warning("notification refused: not authenticated", extra={"registry": name})
+            self._log_unknown(name)
             _count_rejected(name)
             raise Refusal(401, "not authenticated", www_authenticate='Bearer realm="replicator"')
         names = {header for header, _ in scope["headers"]}
@@ -103,6 +105,13 @@ class Receiver:
             _count_rejected(name)
             raise Refusal(415, "compressed notifications are not taken")
         return registry
+
+    def _log_unknown(self, name: str) -> None:
+        # Anybody can cause this line: a flood of it would fill the disk.
+        left_out = self._strangers.before_next()
+        if left_out is not None:
+            extra = {"registry": name} | ({"left_out": left_out} if left_out else {})
+            log.warning("notification refused: not authenticated", extra=extra)
 
     async def _body(self, receive: Receive, registry: Registry, declared: str) -> bytes:
         limit = self._bounds.size_bytes

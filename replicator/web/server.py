@@ -1,12 +1,8 @@
-"""Runs the web application under uvicorn until a signal ends it.
+"""Runs the web application under uvicorn until a signal ends it. Who may keep a connection: see `connections`."""
 
-uvicorn takes as long for a request's head, and for the rest of a body that we refused, as the sender likes: each
-connection may hold a place for ever. So every request must be complete within a deadline, or its connection is cut.
-"""
-
-import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -15,63 +11,25 @@ from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from replicator.errors import ConfigError
+from replicator.web.connections import Crowd, PunctualProtocol
+from replicator.web.restraint import Restraint
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 1000
+_FILES = 8192
+"""What a process needs that takes in a whole backlog of connections before it cuts those that are too many."""
 KEEP_ALIVE_S = 5
 SHUTDOWN_GRACE_S = 5
-
-
-class PunctualProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose requests must be wholly there within `deadline_s` of the connection, or of their first byte."""
-
-    deadline_s = 15.0
-    _deadline: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Starts the clock for the first request."""
-        super().connection_made(transport)
-        self._start_clock()
-
-    def on_message_begin(self) -> None:
-        """Starts the clock for a later request."""
-        super().on_message_begin()
-        self._start_clock()
-
-    def on_message_complete(self) -> None:
-        """Stops the clock; from here it is our turn, or the connection is idle."""
-        super().on_message_complete()
-        self._stop_clock()
-        # When we answered before the end of the body, uvicorn's idle timer was put out by the rest of it.
-        if self.cycle.response_complete and self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Stops the clock."""
-        self._stop_clock()
-        super().connection_lost(exc)
-
-    def _start_clock(self) -> None:
-        self._stop_clock()
-        self._deadline = self.loop.call_later(self.deadline_s, self.transport.close)
-
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
 
 
 def serve(app: ASGIApp, host: str, port: int, *, body_timeout_s: float = 5.0) -> None:
     """Serves `app` until SIGTERM or SIGINT; requests that are being served get `SHUTDOWN_GRACE_S` to end.
 
-    A connection whose request is not complete after three times `body_timeout_s` is cut. The receiver itself answers
-    408 after `body_timeout_s`, so that hits only those who send no head, or go on after they were refused.
+    A connection that has us wait for three times `body_timeout_s` is cut. The receiver itself answers 408 after
+    `body_timeout_s`, so that hits only those who send no head, go on after they were refused, or do not read.
     Call it in the main thread. Raises ConfigError if it cannot listen there.
     """
     config = uvicorn.Config(
@@ -82,11 +40,15 @@ def serve(app: ASGIApp, host: str, port: int, *, body_timeout_s: float = 5.0) ->
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
+        # Beyond what the crowd makes room for: all of them are being served.
+        limit_concurrency=CONNECTIONS + 1,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=SHUTDOWN_GRACE_S,
     )
+    # It has a line for whatever is no HTTP.
+    logging.getLogger("uvicorn.error").addFilter(Restraint(5))
     server = uvicorn.Server(config)
+    _allow_files()
     with _listen(host, port) as listening, _signals_end(server):
         # What was made to serve is there to stay: looking through it for garbage, time and again, took an eighth of
         # the CPU under load.
@@ -98,7 +60,7 @@ def serve(app: ASGIApp, host: str, port: int, *, body_timeout_s: float = 5.0) ->
 
 def _protocol(seconds: float) -> type[PunctualProtocol]:
     class Protocol(PunctualProtocol):
-        deadline_s = seconds
+        crowd = Crowd(limit=CONNECTIONS, patience_s=seconds)
 
     return Protocol
 
@@ -114,6 +76,13 @@ def _listen(host: str, port: int) -> socket.socket:
     # answer apart: with Nagle's algorithm each answer takes 40 ms.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def _allow_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < _FILES:
+        most = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 @contextmanager
