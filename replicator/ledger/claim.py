@@ -87,6 +87,8 @@ class Refusal(StrEnum):
     BUSY = "busy"
     PARKED = "parked"
     PAUSED = "paused"
+    NEWER = "newer"
+    """A later release wrote it down, in a way that this one does not know."""
 
 
 class Finish(StrEnum):

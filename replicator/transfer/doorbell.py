@@ -119,7 +119,8 @@ def _begun(job_ids: Sequence[str], tools: Tools, moved: Moved | None, stack: Exi
     ]
     for wish, claim in zip(wishes, claims, strict=True):
         if isinstance(claim, Refusal):
-            log.debug("doorbell refused", extra={"job": wish.id, "why": claim})
+            level = logging.WARNING if claim is Refusal.NEWER else logging.DEBUG
+            log.log(level, "doorbell refused", extra={"job": wish.id, "why": claim})
     return [attempt for attempt in begun if attempt]
 
 

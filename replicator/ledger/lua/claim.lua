@@ -3,12 +3,13 @@
 -- not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
 
+local LEFT_FOR = 5 -- seconds until the next worker may try, which may be of a later release
 local lease = tonumber(ARGV[1])
 
 local function claim(id, locks)
   local job = job_key(id)
   local field = redis.call('HMGET', job, 'key', 'destination', 'state', 'lease_until', 'not_before', 'token', 'gen',
-    'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule', 'absent_at')
+    'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule', 'absent_at', 'format')
   local destination, holder = field[2], field[6]
 
   local function refuse(why, at)
@@ -26,6 +27,9 @@ local function claim(id, locks)
   end
   if (tonumber(field[4] or '') or 0) > now then
     return {'leased'}
+  end
+  if (tonumber(field[18] or '') or 0) > FORMAT then
+    return refuse('newer', now + LEFT_FOR)
   end
   local not_before = tonumber(field[5] or '') or 0
   if is_paused('destination', destination) or is_paused('rule', field[16]) then

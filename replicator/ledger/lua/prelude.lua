@@ -11,6 +11,9 @@
 local P = 'replicator:'
 local BACKOFF_AFTER_SUBMISSION = 2
 local HELD = 1e11 -- the year 5138
+-- How a job is written down. Who meets a higher number leaves the job to a later release, which shares this Redis; fields
+-- that it does not know it leaves as they are. What is only added is no new format.
+local FORMAT = 1
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
@@ -153,7 +156,7 @@ local function submit(values, first)
   local job, lane = job_key(id), rule .. '|' .. destination
   local generation = redis.call('HINCRBY', job, 'gen', 1)
   if generation == 1 then
-    redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination)
+    redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination, 'format', FORMAT)
     redis.call('SADD', P .. 'destinations', destination)
     redis.call('SADD', P .. 'lanes', lane)
     if urgent ~= '1' then
