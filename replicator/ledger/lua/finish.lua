@@ -34,7 +34,7 @@ if ARGV[10] then
 end
 if field[7] ~= generation then
   local since = field[8] or stamp(now)
-  redis.call('HDEL', job, 'attempts', 'reason')
+  redis.call('HDEL', job, 'attempts', 'away', 'reason')
   if number(job, 'repair') <= tonumber(generation) then
     redis.call('HDEL', job, 'repair')
   end

@@ -7,6 +7,10 @@
 --   * inflight: holds who is rung for or leased, until when; no queue ever says an earlier time than inflight:; the
 --     field `bell` names the first job of the doorbell, if it was rung for with others;
 --   * a job that a dispatcher found due while its rule was paused has the time HELD, until it is resumed.
+--
+-- Beside each queue, and only ever advice: line:<queue>:<lane> holds those of its jobs that came due, as far as a
+-- dispatcher saw them, and turns:<queue>:<destination> the rules that have any, by how many were rung for. The queue
+-- alone says whether a job waits, and since when.
 
 local P = 'replicator:'
 local BACKOFF_AFTER_SUBMISSION = 2
@@ -71,14 +75,29 @@ local function make_due(id, destination, at)
   wake()
 end
 
--- A job that gave way to urgent ones is one of them from now on.
+local function line_of(class, rule, destination)
+  return P .. 'line:' .. class .. ':' .. rule .. '|' .. destination
+end
+
+-- The rule takes part in the turns. Who comes anew is not behind for what others had before.
+local function take_part(class, rule, destination)
+  local start = redis.call('HGET', P .. 'round:' .. class .. ':' .. destination, 'start') or 0
+  redis.call('ZADD', P .. 'turns:' .. class .. ':' .. destination, 'NX', start, rule)
+end
+
+-- A job that gave way to urgent ones is one of them from now on. It came due among the low ones, so that no dispatcher
+-- would see it come due among the urgent.
 local function make_urgent(id, destination)
   local low = P .. 'low:' .. destination
   local at = redis.call('ZSCORE', low, id)
-  redis.call('HDEL', job_key(id), 'low')
+  local job = job_key(id)
+  redis.call('HDEL', job, 'low')
   if at then
     redis.call('ZREM', low, id)
     redis.call('ZADD', P .. 'due:' .. destination, at, id)
+    local rule = redis.call('HGET', job, 'rule')
+    redis.call('ZADD', line_of('due', rule, destination), at, id)
+    take_part('due', rule, destination)
   end
 end
 
@@ -139,7 +158,7 @@ local function unhalt(id)
   local field = redis.call('HMGET', job, 'state', 'rule', 'destination')
   if field[1] then
     redis.call('ZREM', P .. field[1] .. ':' .. field[2] .. '|' .. field[3], id)
-    redis.call('HDEL', job, 'state', 'attempts', 'reason')
+    redis.call('HDEL', job, 'state', 'attempts', 'away', 'reason')
   end
 end
 

@@ -17,7 +17,7 @@ local function reopen(verb, id, reason)
     redis.call('HSET', job, 'approved', before and before .. '\n' .. why or why)
   end
   unhalt(id)
-  redis.call('HDEL', job, 'attempts', 'not_before')
+  redis.call('HDEL', job, 'attempts', 'away', 'not_before')
   local inflight = tonumber(redis.call('ZSCORE', P .. 'inflight:' .. destination, id) or '') or 0
   make_due(id, destination, math.max(now, inflight))
   return 1

@@ -11,6 +11,9 @@ if resumed == 0 then
 end
 local held = P .. 'held'
 for _, destination in ipairs(kind == 'rule' and redis.call('SMEMBERS', P .. 'destinations') or {}) do
+  -- They came due in the past, where no dispatcher looks twice.
+  redis.call('HDEL', P .. 'round:due:' .. destination, 'seen')
+  redis.call('HDEL', P .. 'round:low:' .. destination, 'seen')
   for _, queue in ipairs({P .. 'due:' .. destination, P .. 'low:' .. destination}) do
     for at = 2, #ARGV do
       redis.call('ZRANGESTORE', held, queue, stamp(HELD), '+inf', 'BYSCORE')
