@@ -124,6 +124,8 @@ class PunctualProtocol(HttpToolsProtocol):
     crowd: Crowd
     _is_in_head = True
     _head_bytes = 0
+    _is_still_in_head = True
+    """No head ended in the bytes that came last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Waits for the first request."""
@@ -133,8 +135,9 @@ class PunctualProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Reads on, unless it is a head without an end."""
+        self._is_still_in_head = self._is_in_head
         super().data_received(data)
-        if self._is_in_head:
+        if self._is_still_in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
                 self._refuse_head()
@@ -154,7 +157,7 @@ class PunctualProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self.cut()
             raise ValueError("too many requests at once")
-        self._is_in_head = False
+        self._is_in_head = self._is_still_in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

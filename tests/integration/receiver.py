@@ -20,6 +20,7 @@ RULES = f"""
 registries:
   eu: {{type: distribution, url: "https://eu.example.com", webhook: {{secret: {SECRET}}}}}
   us: {{type: distribution, url: "https://us.example.com"}}
+  mistyped: {{type: harbor, url: "https://eu.example.com", webhook: {{secret: {SECRET}}}}}
 rules:
   - {{name: prod, source: eu, destinations: [us]}}
 """
@@ -33,9 +34,9 @@ class ReceiverProcess(Process):
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._redis_url = redis_url
-        self._rules = directory / "rules"
-        self._rules.mkdir()
-        (self._rules / "rules.yaml").write_text(RULES)
+        self.rules = directory / "rules"
+        self.rules.mkdir()
+        (self.rules / "rules.yaml").write_text(RULES)
 
     def post(self, body: bytes = b"{}", path: str = "/webhooks/eu") -> Answer:
         with RawClient(self.url) as client:
@@ -59,7 +60,7 @@ class ReceiverProcess(Process):
             code,
             root,
             self._redis_url,
-            str(self._rules),
+            str(self.rules),
             str(self.port),
             str(BODY_TIMEOUT_S),
         ]

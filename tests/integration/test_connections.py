@@ -16,6 +16,7 @@ from replicator.web.server import CONNECTIONS
 from tests.fakes.raw import RawClient
 from tests.integration.processes import wait_until
 from tests.integration.receiver import (
+    AUTHORIZED,
     BODY_TIMEOUT_S,
     HEAD,
     ReceiverProcess,
@@ -197,6 +198,14 @@ def test_large_heads_of_honest_senders_are_taken(receiver: ReceiverProcess) -> N
     answer, _ = raw_request(receiver, head + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}", PATIENCE_S)
 
     assert answer.startswith(b"HTTP/1.1 202 ")
+
+
+@pytest.mark.parametrize("size_bytes", [HEAD_BYTES - 1, HEAD_BYTES + 1, 70_000, 1_000_000])
+def test_no_body_counts_as_a_head(receiver: ReceiverProcess, size_bytes: int) -> None:
+    with RawClient(receiver.url) as client:
+        for _ in range(3):
+            answer = client.call("POST", "/webhooks/eu", headers=AUTHORIZED, body=b"x" * size_bytes)
+            assert answer.status == 202
 
 
 def test_requests_behind_requests_have_an_end(receiver: ReceiverProcess, stack: ExitStack) -> None:
