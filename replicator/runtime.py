@@ -119,10 +119,13 @@ class Runtime:
             except ConfigError as exc:
                 log.warning("registry", extra={"warning": str(exc)})
 
-    def warn(self) -> None:
-        """Log what a person should know at the start: of the rules in force, and of a Redis that may forget."""
+    def warn_of_rules(self) -> None:
+        """Log what a person should know of the rules in force."""
         for problem in self.book.warnings:
             log.warning("rules", extra={"warning": str(problem)})
+
+    def warn_of_redis(self) -> None:
+        """Log what a person should know of a Redis that may forget."""
         try:
             problems = self.ledger.durability_problems()
         except TemporaryError as exc:

@@ -53,6 +53,7 @@ def _schedule(settings: Settings) -> int:
         signal.signal(number, lambda *_: stop.set())
     setup_tracing("scheduler", settings.trace_exporter)
     _offer_metrics(settings, runtime)
+    runtime.warn_of_redis()
     run_scheduler(runtime, stop)
     shutdown_tracing()
     return 0

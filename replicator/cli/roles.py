@@ -44,7 +44,7 @@ def serve(settings: Settings) -> None:
     tokens = Tokens(api_token(settings), api_read_token(settings))
     runtime = Runtime(settings, keeps_rules=True)
     setup_tracing("receiver", settings.trace_exporter)
-    runtime.warn()
+    runtime.warn_of_rules()
     app = create_app(
         rules=runtime.book,
         desk=runtime.desk,

@@ -4,8 +4,6 @@ Two regions, `eu` and `us`, both real docker-registry servers; what is pushed to
 """
 
 import contextlib
-import json
-import os
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -128,12 +126,13 @@ class Fleet:
         """The ledger, to be closed by the caller."""
         return Ledger.connect(self.urls["operator"])
 
-    def command(self, *arguments: str) -> Done:
-        """One of the operator's commands."""
-        return run(*arguments, environment={**os.environ, **self.environment("operator")})
+    def command(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
+        """One of the operator's commands, with other variables if some are given."""
+        return run(*arguments, environment={**self.environment("operator"), **(environment or {})})
 
-    def failures(self) -> list[dict[str, Any]]:
-        """What `failures` lists."""
-        done = self.command("failures", "--json")
-        assert done.status == 0, done.err
-        return list(json.loads(done.out)["jobs"])
+    def api(self, path: str) -> Any:
+        """What the API answers at `/api/v1/` and `path`."""
+        with RawClient(f"http://127.0.0.1:{self.port}") as client:
+            answer = client.call("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert answer.status == 200, answer
+        return answer.json()
