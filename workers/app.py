@@ -17,6 +17,7 @@ from replicator.errors import ReplicatorError
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.telemetry import setup_tracing, shutdown_tracing
+from workers.quarantine import watch
 from workers.tasks import offer
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class Worker:
         self.runtime = Runtime(settings, keeps_rules=True)
         self.name = f"{platform.node()}-{os.getpid()}"
         self.runtime.warm()
+        watch()
         self.app: Celery = make_app(self.runtime.redis_url, self._mine(self.runtime.rules.destinations))
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self

@@ -155,7 +155,8 @@ def test_every_named_place_in_the_code_exists() -> None:
 def test_every_key_in_redis_is_documented_and_no_other() -> None:
     text = section(DOCS / "architecture.md", "What is shared in Redis")
     documented = {re.split(r"[:]", key)[1] for row in rows(text) for key in quoted(row[0])}
-    files = [path for path in (ROOT / "replicator" / "ledger").rglob("*.*") if path.suffix in (".py", ".lua")]
+    places = (ROOT / "replicator" / "ledger", ROOT / "workers")
+    files = [path for place in places for path in place.rglob("*.*") if path.suffix in (".py", ".lua")]
     code = "".join(path.read_text() for path in files)
 
     assert documented == set(re.findall(r"(?:\{PREFIX\}|\bP \.\. ')([a-z]+)", code))
