@@ -22,6 +22,8 @@ _NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 # Docker Hub's names in references and in old configuration files; its API lives at another host.
 _DOCKER_HUB = frozenset({"docker.io", "index.docker.io", "hub.docker.com"})
 _DOCKER_HUB_API = "registry-1.docker.io"
+# Where AWS over IPv6 and Alibaba Cloud have the metadata service that others have at a link-local address.
+_METADATA = frozenset({ipaddress.ip_address("fd00:ec2::254"), ipaddress.ip_address("100.100.100.200")})
 
 
 class Origin(NamedTuple):
@@ -127,3 +129,12 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def is_inward(host: str) -> bool:
+    """True for the names and addresses of loopback, and of link-local: there clouds keep the secrets of a machine."""
+    address = address_of(host.partition("%")[0])
+    if address is None:
+        name = host.removesuffix(".")
+        return name == "localhost" or name.endswith(".localhost")
+    return address.is_loopback or address.is_link_local or address.is_unspecified or address in _METADATA

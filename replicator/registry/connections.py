@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import httpx
 
 from replicator.errors import ConfigError
-from replicator.registry.addresses import URL, Origin, is_reachable, url_of
+from replicator.registry.addresses import URL, Origin, base_url, is_inward, is_reachable, url_of
 from replicator.registry.channel import USUAL, Channel, Patience
 from replicator.registry.heads import Malformed, request_head
 from replicator.rules.registries import TLS, Registry
@@ -24,6 +24,10 @@ class Unreachable(OSError):
     """No connection could be made."""
 
 
+class Astray(Exception):
+    """A name that a registry sent us to belongs to an address that only this machine can reach."""
+
+
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """An HTTP proxy, and what it wants to be told of us."""
@@ -33,17 +37,27 @@ class Proxy:
 
 
 class Dialer:
-    """Makes connections, directly or through a proxy. Other people's hosts get to see no certificate of ours."""
+    """Makes connections, directly or through a proxy. Other people's hosts get to see no certificate of ours.
+
+    With `home`, the registry's own origin, no other name than that leads to an address that only this machine can
+    reach. A look at the name is not enough: whoever owns it decides what it means, anew for each look.
+    """
 
     def __init__(
-        self, context: Callable[[], ssl.SSLContext], proxy: Proxy | None, *, patience: Patience = USUAL
+        self,
+        context: Callable[[], ssl.SSLContext],
+        proxy: Proxy | None,
+        *,
+        home: Origin | None = None,
+        patience: Patience = USUAL,
     ) -> None:
         self._context = context
         self._proxy = proxy
+        self._home = home
         self.patience = patience
 
     def dial(self, origin: Origin) -> Channel:
-        """A new connection that requests for `origin` can be sent on. Raises Unreachable."""
+        """A new connection that requests for `origin` can be sent on. Raises Unreachable or Astray."""
         try:
             return self._dialled(origin)
         except (OSError, UnicodeError, Malformed) as exc:
@@ -59,6 +73,7 @@ class Dialer:
         there = self._proxy.origin if self._proxy else origin
         connection = socket.create_connection(there.socket_address, timeout=self.patience.connect_s)
         try:
+            self._check(connection, origin)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if origin.scheme == "https":
                 if self._proxy:
@@ -71,6 +86,13 @@ class Dialer:
         except BaseException:
             connection.close()
             raise
+
+    def _check(self, connection: socket.socket, origin: Origin) -> None:
+        # A proxy looks names up by itself: what it must not reach is for whoever runs it to say.
+        if self._home is None or self._home == origin or self._proxy or is_inward(self._home.host):
+            return
+        if is_inward(connection.getpeername()[0]):
+            raise Astray(origin.host[:100])
 
     def _tunnel(self, connection: socket.socket, origin: Origin, proxy: Proxy) -> None:
         host, port = origin.socket_address
@@ -92,7 +114,8 @@ def dialer_of(registry: Registry, *, with_certificate: bool) -> Dialer:
         context = _trust(registry, with_certificate=with_certificate)
     except OSError as exc:  # ssl.SSLError is one too
         raise ConfigError(f"registry {registry.name}: its tls files cannot be used: {exc}") from exc
-    return Dialer(context, _proxy(registry) if registry.proxy else None)
+    proxy = _proxy(registry) if registry.proxy else None
+    return Dialer(context, proxy, home=base_url(registry).origin)
 
 
 def _proxy(registry: Registry) -> Proxy:

@@ -25,10 +25,11 @@ from replicator.errors import (
 from replicator.limits import RETRY_AFTER_DEFAULT_S
 from replicator.oci import Digest, named
 from replicator.registry.addresses import URL
+from replicator.registry.connections import Astray
 from replicator.registry.heads import Headers, Malformed, Unsendable
 from replicator.registry.transport import Busy
 
-BROKEN = (OSError, Malformed, Unsendable, Busy)
+BROKEN = (OSError, Malformed, Unsendable, Busy, Astray)
 """What a transport raises where there is no answer, or no whole one."""
 
 # 520-524 are Cloudflare's way of saying that the registry behind it did not answer.
@@ -120,6 +121,8 @@ def broken(exc: Exception, topic: Topic) -> ReplicatorError:
     name = type(exc).__name__
     if isinstance(exc, Unsendable):
         return PermanentError(f"{topic}: the request could not be made ({name}: {exc})")
+    if isinstance(exc, Astray):
+        return PermanentError(f"{topic}: sent on to {exc}, an address that only this machine can reach")
     if isinstance(exc, Busy):
         return TemporaryError(f"{topic}: no free connection in time")
     certificate = _certificate_error(exc)

@@ -12,7 +12,7 @@ import httpx
 
 from replicator.errors import PermanentError, ReplicatorError
 from replicator.oci import Repository
-from replicator.registry.addresses import URL, address_of, is_reachable, url_of
+from replicator.registry.addresses import URL, is_inward, is_reachable, url_of
 from replicator.registry.exchange import SMALL_BODY_BYTES, Exchange, read, read_start
 from replicator.registry.failures import Answer, Topic
 from replicator.registry.login import Login, Scopes
@@ -163,7 +163,7 @@ class Session:
             raise PermanentError(f"{topic}: redirected more than {_HOPS} times")
         if url.origin.scheme == "https" and there.origin.scheme != "https":
             raise PermanentError(f"{topic}: redirected from https to {there.origin.scheme}")
-        if _is_inward(there.origin.host) and not _is_inward(self._base.origin.host):
+        if is_inward(there.origin.host) and not is_inward(self._base.origin.host):
             raise PermanentError(f"{topic}: redirected to an address that only this machine can reach")
         return there
 
@@ -179,15 +179,6 @@ def joined(url: URL, location: str, topic: Topic) -> URL:
     if there.userinfo or not is_reachable(there):
         raise PermanentError(f"{topic}: sent on to a malformed URL")
     return url_of(there)
-
-
-def _is_inward(host: str) -> bool:
-    # Loopback, and link-local, where clouds keep their metadata services and the secrets of this machine's role.
-    address = address_of(host)
-    if address is None:
-        name = host.removesuffix(".")
-        return name == "localhost" or name.endswith(".localhost")
-    return address.is_loopback or address.is_link_local or address.is_unspecified
 
 
 def _body(call: Call, response: Response) -> bytes:
