@@ -127,6 +127,13 @@ def test_no_host_of_a_payload_survives(body: bytes) -> None:
         assert EVIL not in repr(outcome(kind, "application/json", body))
 
 
+def test_a_body_may_hold_a_thousand_events_with_all_that_senders_say_of_them() -> None:
+    assert len(parse("distribution", "eu", "", envelope(*[event()] * 1000)).events) == 1000
+    assert (
+        len(parse("harbor", "eu", "", default(event_data=artifact_data(*[resource()] * 1000))).events) == 1000
+    )
+
+
 def test_the_same_body_gives_the_same_events_again() -> None:
     for kind, body in [("distribution", envelope(event())), ("harbor", default()), ("harbor", cloud_event())]:
         assert parse(kind, "eu", "", body) == parse(kind, "eu", "", body)
