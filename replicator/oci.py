@@ -35,6 +35,11 @@ MANIFEST_TYPES = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
 
 MANIFEST_LIMIT_BYTES = 8 * 1024 * 1024
 """The largest manifest we read. The spec wants 4 MiB supported; regclient reads 8."""
+VALUES_LIMIT = 200_000
+"""Values in one manifest, counted by the signs that set them apart: ten times what 1,000 children need. 8 MiB of
+nothing but brackets would take most of a second."""
+_SIZE_LIMIT_BYTES = 2**63  # what others keep a size in
+_QUOTED_CHARACTERS = 80
 
 
 class Repository(str):
@@ -204,7 +209,8 @@ def parse_manifest(raw: bytes, content_type: str, *, expected: Digest | None = N
     """The manifest that a registry sent, checked.
 
     Raises Corrupt if the bytes do not hash to `expected`, are no JSON object, contradict their media type or hold an
-    invalid descriptor; Unsupported for Docker schema 1 and for types that are no manifest.
+    invalid descriptor; Unsupported for Docker schema 1, for types that are no manifest and for more than VALUES_LIMIT
+    values.
     """
     digest = Digest.of(raw, expected.algorithm if expected else "sha256")
     if expected and digest != expected:
@@ -218,6 +224,8 @@ def parse_manifest(raw: bytes, content_type: str, *, expected: Digest | None = N
 
 
 def _json_object(raw: bytes, digest: Digest) -> dict[str, Any]:
+    if sum(raw.count(sign) for sign in (b",", b"[", b"{")) > VALUES_LIMIT:
+        raise Unsupported(f"manifest {digest} holds more than {VALUES_LIMIT} values")
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError) as exc:
@@ -233,12 +241,13 @@ def _media_type(document: dict[str, Any], content_type: str, digest: Digest) -> 
     if declared is not None and not isinstance(declared, str):
         raise Corrupt(f"manifest {digest} has a mediaType that is no text")
     if declared and sent in MANIFEST_TYPES and declared != sent:
-        raise Corrupt(f"manifest {digest} says it is {declared!r} but was sent as {sent!r}")
+        raise Corrupt(f"manifest {digest} says it is {_quoted(declared)} but was sent as {sent!r}")
     media_type = declared or (sent if sent in MANIFEST_TYPES else _guess(document))
     if "manifests" in document and "layers" in document:
         raise Corrupt(f"manifest {digest} claims to be an index and an image at once")
     if media_type not in MANIFEST_TYPES:
-        raise Unsupported(f"manifest {digest} has the unsupported type {media_type or sent or 'none'!r}")
+        said = _quoted(media_type or sent or "none")
+        raise Unsupported(f"manifest {digest} has the unsupported type {said}")
     return media_type
 
 
@@ -269,8 +278,8 @@ def _manifest(raw: bytes, digest: Digest, media_type: str, document: dict[str, A
 
 def _descriptor(item: dict[str, Any]) -> Descriptor:
     size = item["size"]
-    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
-        raise ValueError(f"size {size!r} is not a number of bytes")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < _SIZE_LIMIT_BYTES:
+        raise ValueError(f"size {_quoted(size)} is not a number of bytes")
     return Descriptor(
         media_type=str(item.get("mediaType", "")),
         digest=Digest(item["digest"]),
@@ -290,6 +299,11 @@ def platform_of(item: object) -> Platform | None:
     if not system or not architecture:
         return None
     return Platform(system, architecture, _text(item.get("variant")) or "")
+
+
+def _quoted(value: object) -> str:
+    # A stranger's words in a message of ours, which is kept and shown.
+    return repr(value[:_QUOTED_CHARACTERS] if isinstance(value, str) else value)[: 2 * _QUOTED_CHARACTERS]
 
 
 def _text(value: object) -> str | None:

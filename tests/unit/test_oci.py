@@ -254,6 +254,7 @@ def test_an_index_without_any_type_is_known_by_its_list() -> None:
         (IMAGE | {"layers": [LAYER | {"size": True}]}, OCI_MANIFEST),
         (IMAGE | {"layers": [LAYER | {"size": "7"}]}, OCI_MANIFEST),
         (IMAGE | {"layers": [LAYER | {"digest": "sha256:../../etc"}]}, OCI_MANIFEST),
+        (IMAGE | {"layers": [LAYER | {"size": 2**63}]}, OCI_MANIFEST),
         (IMAGE | {"layers": [LAYER | {"urls": 3}]}, OCI_MANIFEST),
         (IMAGE | {"config": None}, OCI_MANIFEST),
         (IMAGE | {"subject": {"digest": "x", "size": 1}}, OCI_MANIFEST),
@@ -287,6 +288,30 @@ def test_bytes_that_are_no_json_are_corrupt(raw: bytes) -> None:
 def test_what_is_no_manifest_that_we_know_is_unsupported(document: object, sent: str) -> None:
     with pytest.raises(Unsupported):
         parse_manifest(dumped(document), sent)
+
+
+def test_a_manifest_of_nothing_but_brackets_is_not_read() -> None:
+    for piece in (b"[],", b"{},", b"1,"):
+        with pytest.raises(Unsupported, match="more than 200000 values"):
+            parse_manifest(b'{"layers": [' + piece * 200_001 + b"1]}", OCI_MANIFEST)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        IMAGE | {"mediaType": "x\x1b" * 10_000},
+        IMAGE | {"layers": [LAYER | {"size": "x\x1b" * 10_000}]},
+        IMAGE | {"layers": [LAYER | {"size": {"x": ["y"] * 10_000}}]},
+        IMAGE | {"layers": [LAYER | {"digest": "x\x1b" * 10_000}]},
+    ],
+)
+@pytest.mark.parametrize("sent", [OCI_MANIFEST, "", "x" * 10_000])
+def test_a_message_quotes_little_of_a_manifest(document: object, sent: str) -> None:
+    with pytest.raises((Corrupt, Unsupported)) as caught:
+        parse_manifest(dumped(document), sent)
+
+    assert len(str(caught.value)) < 500
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
