@@ -17,7 +17,8 @@ from replicator.rules.registries import Registry, RegistryType
 
 _PARAMETER = re.compile(r'([A-Za-z0-9_.-]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9-]*)(?=[ \t,]|\Z)")
-_SKIPPED = re.compile(r"[\s,]+")
+# A word that is neither is passed over whole: to look for a parameter at each of its characters would take its square.
+_SKIPPED = re.compile(r"[\s,]+|[A-Za-z0-9_.-]+")
 _HEADER_CHARACTERS = 8192
 
 _KNOWN_REALM_HOSTS: Mapping[RegistryType, frozenset[str]] = {

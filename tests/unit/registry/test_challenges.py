@@ -51,14 +51,22 @@ def test_challenges_are_read_however_they_are_written(headers: list[str], expect
 
 
 @pytest.mark.parametrize(
-    "text", ['Bearer realm="' + "\\" * 100_000, "a " * 100_000, "a=" * 100_000, '"' * 100_000]
+    "text",
+    [
+        'Bearer realm="' + "\\" * 100_000,
+        "a " * 100_000,
+        "a=" * 100_000,
+        '"' * 100_000,
+        "0" * 8000,
+        "a_" * 4000,
+    ],
 )
 def test_a_hostile_challenge_takes_no_time(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
 
     challenges(Headers([("WWW-Authenticate", text)]))
 
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 0.1
 
 
 @pytest.mark.parametrize(
