@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 
 from replicator.jobs import Job
-from replicator.rules import check_glob, glob_match
+from replicator.rules import check_asked_glob, glob_match
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What is None leaves everything in. `repository` is a pattern, as in a rule, for the name at the source.
 
-    Raises ValueError for a pattern that does not compile.
+    Raises ValueError for a pattern that does not compile or is too long.
     """
 
     rules: frozenset[str] | None = None
@@ -19,7 +19,7 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.repository is not None:
-            check_glob(self.repository)
+            check_asked_glob(self.repository)
 
     def takes_lane(self, rule: str, destination: str) -> bool:
         """Whether jobs of this rule and destination are meant, as far as that tells."""

@@ -15,7 +15,7 @@ from replicator.rules import (
     glob_match,
     takes_name,
 )
-from replicator.rules.glob import check_glob
+from replicator.rules.glob import check_asked_glob
 from replicator.rules.samples import spelled_out
 
 Lane = tuple[Rule, Destination]
@@ -25,7 +25,7 @@ Lane = tuple[Rule, Destination]
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The part of all rules that is meant; what is None is not narrowed down. `repository` (the source's) and `tag`
-    are glob patterns. Raises ConfigError for a pattern that does not compile.
+    are glob patterns. Raises ConfigError for a pattern that does not compile or is too long.
     """
 
     rule: str | None = None
@@ -37,7 +37,7 @@ class Scope:
     def __post_init__(self) -> None:
         for name, pattern in (("repository", self.repository), ("tag", self.tag)):
             try:
-                check_glob(pattern or "")
+                check_asked_glob(pattern or "")
             except ValueError as exc:
                 raise ConfigError(f"--{name}: {exc}") from exc
 

@@ -3,7 +3,7 @@
 from replicator.rules.collisions import Collision, collisions, overlaps, returns
 from replicator.rules.explain import Landing, Verdict, explain
 from replicator.rules.filters import Decoration, Filter, FilterType, Resource
-from replicator.rules.glob import check_glob, glob_match, missed_names
+from replicator.rules.glob import check_asked_glob, check_glob, glob_match, missed_names
 from replicator.rules.matching import needs_labels, needs_manifest, takes_manifest, takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
@@ -37,6 +37,7 @@ __all__ = [
     "TriggerType",
     "Verdict",
     "Webhook",
+    "check_asked_glob",
     "check_cron",
     "check_glob",
     "check_timezone",

@@ -12,7 +12,7 @@ The original tries every way, and takes exponential time. Here every question (t
 point) is answered once, so that time grows at worst as the length of the pattern times that of the name.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from functools import lru_cache
 
 from replicator.rules.pattern import Choice, Class, Compiler, Fault, Outcome, Rest, Star, find_unescaped
@@ -21,6 +21,12 @@ from replicator.rules.samples import samples
 _Question = tuple[Rest, int, int | None]
 """A text, the component it is to match, and from which character of it on; None means that and all that follow."""
 _Inquiry = Generator[_Question, Outcome, Outcome]
+
+_NAME_CHARACTERS = 255
+"""The longest name that a repository can have; tags are shorter."""
+_ASKED_CHARACTERS = 512
+_EFFORT = 20_000
+"""Questions after which a check of a pattern tries no more names: 20 ms, hundreds of times what people need."""
 
 
 def glob_match(pattern: str, name: str) -> bool:
@@ -41,17 +47,37 @@ def check_glob(pattern: str) -> None:
     for rest in _compiled(pattern).rests.values():
         if isinstance(rest.token, Fault):
             raise _bad(pattern, rest.token)
-    for name in _likely_names(pattern):
-        glob_match(pattern, name)
+    for _ in _tried(pattern):
+        pass
+
+
+def check_asked_glob(pattern: str) -> None:
+    """The same for a pattern that comes with a request, and not from a file that somebody reviewed: it must be short.
+
+    Matching takes time as the length of the pattern times that of the name, and nobody can stop it.
+    """
+    if len(pattern) > _ASKED_CHARACTERS:
+        raise ValueError(f"a pattern of more than {_ASKED_CHARACTERS} characters; name a rule instead")
+    check_glob(pattern)
 
 
 def missed_names(pattern: str) -> list[str]:
     """Names that a sound `pattern` spells out and yet does not take, such as `library` for `{library,library/**}`."""
-    return [name for name in _likely_names(pattern) if not glob_match(pattern, name)]
+    return [name for name, is_taken in _tried(pattern) if not is_taken]
 
 
-def _likely_names(pattern: str) -> list[str]:
-    return [sample.name for sample in samples(pattern) if "" not in sample.name.split("/")]
+def _tried(pattern: str) -> Iterator[tuple[str, bool]]:
+    """Likely names, and whether `pattern` takes them. Raises ValueError where it fails on one."""
+    effort = 0
+    for name in (sample.name for sample in samples(pattern)):
+        if effort > _EFFORT or len(name) > _NAME_CHARACTERS or "" in name.split("/"):
+            continue
+        search = _Search(_split(name))
+        outcome = search.answer((_compiled(pattern).root, 0, None))
+        effort += search.effort
+        if isinstance(outcome, Fault):
+            raise _bad(pattern, outcome)
+        yield name, outcome is not None
 
 
 def _bad(pattern: str, fault: Fault) -> ValueError:
@@ -82,6 +108,11 @@ class _Search:
     def __init__(self, parts: list[str]) -> None:
         self._parts = parts
         self._known: dict[_Question, Outcome] = {}
+
+    @property
+    def effort(self) -> int:
+        """How many questions were answered."""
+        return len(self._known)
 
     def answer(self, question: _Question) -> Outcome:
         """The outcome; for a whole path it is the empty tuple, None or a fault."""

@@ -1,12 +1,13 @@
 import csv
 import random
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from replicator.rules import check_glob, glob_match, missed_names
+from replicator.rules import check_asked_glob, check_glob, glob_match, missed_names
 from tests.unit.rules.naive_glob import naive_match
 
 CASES = list(
@@ -197,6 +198,22 @@ def test_check_takes_harbors_patterns_unless_they_can_fail(pattern: str) -> None
             check_glob(pattern)
     else:
         check_glob(pattern)
+
+
+def test_a_check_gives_up_trying_names_before_it_takes_long() -> None:
+    began = time.thread_time()
+
+    check_glob("{a,b,}" * 85)
+    check_glob("{a,b,}" * 680)
+
+    assert time.thread_time() - began < 2  # it took 60 s
+
+
+def test_a_pattern_that_comes_with_a_request_is_short() -> None:
+    check_asked_glob("a" * 512)
+    for pattern in ("a" * 513, "a["):
+        with pytest.raises(ValueError, match="pattern"):
+            check_asked_glob(pattern)
 
 
 def test_a_checked_pattern_rarely_fails_and_never_on_what_it_spells_out() -> None:
