@@ -10,7 +10,7 @@ from urllib.parse import quote
 from replicator.errors import Denied, ReplicatorError, Unsupported
 from replicator.oci import Repository
 from replicator.registry.failures import Answer, Topic, failure
-from replicator.registry.pages import PAGE_BYTES, names_of, pages
+from replicator.registry.pages import PAGE_BYTES, check_count, names_of, pages
 from replicator.registry.session import Call, Session
 from replicator.rules.registries import RegistryType
 
@@ -34,6 +34,7 @@ def repositories(session: Session, *, last: str = "", is_basic: bool = False) ->
         for page in _pages(session, topic, last=last, is_basic=is_basic):
             found = [name for text in page if (name := repository_of(text)) and name not in seen]
             seen.update(found)
+            check_count(len(seen), topic)
             yield from dict.fromkeys(found)
         # A full page without a link may be all there is, or the work of a registry that sends no links.
         if len(page) < _NAMES_A_PAGE or len(seen) == known:

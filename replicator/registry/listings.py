@@ -7,7 +7,7 @@ from urllib.parse import quote
 from replicator.errors import Corrupt, TemporaryError
 from replicator.oci import OCI_INDEX, Descriptor, Digest, Repository, Tag, parse_manifest
 from replicator.registry.failures import Answer, Topic, failure
-from replicator.registry.pages import PAGE_BYTES, names_of, pages
+from replicator.registry.pages import PAGE_BYTES, check_count, names_of, pages
 from replicator.registry.session import Call, Session
 from replicator.rules.registries import RegistryType
 
@@ -41,6 +41,7 @@ def listing(session: Session, repository: Repository) -> Listing | None:
             page = names_of(answer, "tags", topic)
             digests = _digests(answer.body) if session.kind is RegistryType.GAR else {}
             found.update((tag, digests.get(tag)) for text in page if (tag := tag_of(text)))
+            check_count(len(found), topic)
         # A full page without a link may be all there is, or the work of a registry that sends no links (1.0.1).
         if len(page) < _TAGS_A_PAGE or len(found) == known:
             return found

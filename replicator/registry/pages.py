@@ -15,6 +15,7 @@ from replicator.registry.session import Call, Session
 
 PAGE_BYTES = 10 * 1024 * 1024
 _PAGES = 1000
+_NAMES = 1_000_000
 _HEADER_CHARACTERS = 16 * 1024
 # A quoted value may hold anything, signs of further links included.
 _LINK = re.compile(r'<([^<>]*)>((?:[^<"]|"[^"]*")*)')
@@ -58,6 +59,12 @@ def names_of(answer: Answer, kind: str, topic: Topic) -> list[str]:
     if not isinstance(listed, list):
         raise PermanentError(f"{topic}: the answer is no list of {kind}")
     return [text for text in listed if isinstance(text, str)]
+
+
+def check_count(count: int, topic: Topic) -> None:
+    """Raises PermanentError for more names than a listing may have: without an end they would fill the memory."""
+    if count > _NAMES:
+        raise PermanentError(f"{topic}: the listing does not end: more than {_NAMES} names")
 
 
 def next_page(session: Session, answer: Answer, topic: Topic) -> URL | None:
