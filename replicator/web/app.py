@@ -92,6 +92,8 @@ async def _http_error(_request: Request, exc: Exception) -> JSONResponse:
     status, detail, headers = (
         (exc.status_code, exc.detail, exc.headers) if isinstance(exc, HTTPException) else (500, "error", None)
     )
+    # FastAPI's word for a body that is no text. One that is no JSON gets 422 from it, and the document names only that.
+    status = 422 if status == 400 else status
     return JSONResponse({"error": detail}, status, headers)
 
 
