@@ -1,10 +1,10 @@
 """/api/v1: what people and scripts may do."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, model_validator
 
 from replicator import operate
 from replicator.ledger import DeadLetter, Deletion, PauseKind
@@ -25,6 +25,16 @@ from replicator.web.audit import audited
 from replicator.web.authentication import Scope, Tokens
 
 T = TypeVar("T", DeadLetter, Deletion)
+
+
+def _printable(text: str) -> str:
+    # It is shown in terminals and log lines, long after it was said.
+    if not text.isprintable():
+        raise ValueError("must be one line of printable text")
+    return text
+
+
+Line = Annotated[str, StringConstraints(max_length=500), AfterValidator(_printable)]
 
 
 class _Wish(BaseModel):
@@ -73,7 +83,7 @@ class Subject(_Wish):
 class Rest(Subject):
     """What is to be paused, and why."""
 
-    reason: str = ""
+    reason: Line = ""
 
 
 class Wanted(_Wish):
@@ -87,7 +97,7 @@ class Wanted(_Wish):
     expect: str | None = None
     override: bool = True
     signatures: Signatures = Signatures.FOLLOW
-    by: str = "API"
+    by: Line = "API"
 
 
 class Force(_Wish):
