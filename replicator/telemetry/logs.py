@@ -21,15 +21,16 @@ _QUIET = ("botocore", "celery", "httpx", "httpcore", "urllib3", "uvicorn", "komb
 
 
 class TextFormatter(logging.Formatter):
-    """One line: time, level, logger, phrase, then the data as name=value."""
+    """One line: time, level, logger, phrase, then the data as name=value. A traceback follows, indented: what it quotes
+    cannot pass for a line of ours."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The redacted line, followed by a traceback if the record has one."""
         fields = " ".join(f"{name}={_shown(value)}" for name, value in _data(record).items())
         phrase = _one_line(redact(record.getMessage()))
         line = f"{_clock(record)} {record.levelname:<7} {record.name}: {phrase} {fields}".rstrip()
-        cause = _traceback(self, record)
-        return f"{line}\n{cause}" if cause else line
+        cause = "".join(f"\n  {_one_line(part)}" for part in _traceback(self, record).split("\n") if part)
+        return line + cause
 
 
 class JSONFormatter(logging.Formatter):
