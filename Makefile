@@ -1,6 +1,7 @@
 # make demo    watch an image arrive in two other regions, on this machine alone
 # make check   format, lint, types, import contracts, unit tests with the core covered by branch
 # make test    check, then every other test; on Debian, root gets the judges installed
+# make fuzz    hostile inputs by the million, for a quarter of an hour at most each kind (FUZZ_FLAGS=--seed=N repeats)
 # make lock    write requirements.lock anew from pyproject.toml (LOCK_FLAGS=--upgrade moves the pins)
 # make clean   remove what these made
 #
@@ -9,7 +10,7 @@
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo check test judges lock clean
+.PHONY: demo check test fuzz judges lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -49,6 +50,9 @@ check: $(STAMP)
 test: check judges
 	$(BIN)/pytest $(SHARED) -q -n 2
 	$(BIN)/pytest tests --ignore=tests/unit $(SHARED:%=--ignore=%)
+
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
 
 judges:
 	@absent=; for judge in $(JUDGES); do command -v $$judge >/dev/null || absent="$$absent $$judge"; done; \
