@@ -45,9 +45,24 @@ ABSURD = ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999999Z", "2026-13-45T
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[tuple[ReceiverProcess, RedisServer]]:
+def frail(tmp_path: Path) -> Iterator[tuple[ReceiverProcess, RedisServer]]:
+    """A receiver and a Redis that a test may harm."""
     with receiver_and_redis(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ReceiverProcess, RedisServer]]:
+    with receiver_and_redis(tmp_path_factory.mktemp("steady")) as running:
+        yield running
+
+
+@pytest.fixture
+def site(steady: tuple[ReceiverProcess, RedisServer]) -> tuple[ReceiverProcess, RedisServer]:
+    """A receiver and a Redis that outlive the test; there is nothing in them."""
+    with contextlib.closing(steady[1].client()) as client:
+        client.flushall()
+    return steady
 
 
 @pytest.fixture
@@ -105,9 +120,9 @@ def is_all_there(registries: Registries, server: RedisServer) -> bool:
 
 @pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.chaos)])
 def test_r1_whatever_a_killed_receiver_said_202_to_is_there(
-    site: tuple[ReceiverProcess, RedisServer], kills: int
+    frail: tuple[ReceiverProcess, RedisServer], kills: int
 ) -> None:
-    receiver, server = site
+    receiver, server = frail
     chance = random.Random(kills)
 
     with Registries(receiver) as registries:
@@ -124,9 +139,9 @@ def test_r1_whatever_a_killed_receiver_said_202_to_is_there(
 
 
 def test_r2_a_frozen_redis_is_told_in_time_to_everyone_and_nothing_is_lost(
-    site: tuple[ReceiverProcess, RedisServer],
+    frail: tuple[ReceiverProcess, RedisServer],
 ) -> None:
-    receiver, server = site
+    receiver, server = frail
     with Registries(receiver) as registries:
         wait_until(lambda: len(registries.accepted) > SENDERS)
         server.suspend()
