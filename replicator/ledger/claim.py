@@ -40,6 +40,7 @@ class Claim:
     """A job in our hands until the lease ends, unless renewed. All times are Redis time.
 
     `generation` counts submissions: a higher one in the ledger means that something happened after we claimed.
+    `born` is when the ledger began to hold the job: what ended and was asked for again is another one.
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
     `approved` holds the reasons of former blocks that a person approved. `is_repair` says that what the destination
     holds is in doubt, however right it looks. `absent_at` is when the destination was last seen not to have the
@@ -63,6 +64,7 @@ class Claim:
     locks: tuple[str, ...] = ()
     absent_at: float | None = None
     is_urgent: bool = True
+    born: float = 0.0
 
     def approves(self, reason: str) -> bool:
         """Whether a person read exactly this reason, and approved. It stands for nothing else."""

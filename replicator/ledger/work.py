@@ -330,6 +330,7 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         repair,
         low,
         absent_at,
+        born,
     ) = answer
     action, digest, hinted_at = hint
     return Claim(
@@ -350,4 +351,5 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         locks=locks,
         absent_at=float(absent_at) if absent_at else None,
         is_urgent=not low,
+        born=float(born or since),
     )

@@ -159,7 +159,7 @@ def _others_are_there(route: Route) -> None:
 
 def _mark(route: Route) -> str:
     # A new job and every new event start the wait anew.
-    return f"{route.claim.id}|{route.claim.since}|{route.claim.generation}"
+    return f"{route.claim.id}|{route.claim.born}|{route.claim.generation}"
 
 
 def _waited(route: Route, mark: str) -> None:
@@ -204,7 +204,7 @@ def _destroy_digest(route: Route, writer: Writer, manifest: Manifest) -> None:
 def _spend(route: Route) -> None:
     rule, claim = route.rule, route.claim
     spent = f"rule {rule.name} has deleted {rule.delete_cap} {WITHIN_AN_HOUR}"
-    mark = f"{claim.id}|{claim.since}"  # every try of one delete is the same deletion
+    mark = f"{claim.id}|{claim.born}|{claim.since}"  # every try of one delete is the same deletion
     if not route.fleet.spend_deletion(rule.names, route.job.destination, mark, cap=rule.delete_cap):
         _unless_approved(route, spent)
 

@@ -175,7 +175,7 @@ local function submit(values, first)
   local job, lane = job_key(id), rule .. '|' .. destination
   local generation = redis.call('HINCRBY', job, 'gen', 1)
   if generation == 1 then
-    redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination, 'format', FORMAT)
+    redis.call('HSET', job, 'key', key, 'rule', rule, 'destination', destination, 'format', FORMAT, 'born', stamp(now))
     redis.call('SADD', P .. 'destinations', destination)
     redis.call('SADD', P .. 'lanes', lane)
     if urgent ~= '1' then

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from replicator.demo.features import Features
-from replicator.ledger import State
+from replicator.ledger import State, Submission
 from tests.fakes.images import Image, image, is_whole, referrer, signature, signature_tag
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import ALL, API, World, a_rule, once
@@ -143,6 +143,24 @@ def test_a_new_absence_starts_the_grace_anew(make_world: MakeWorld) -> None:
     time.sleep(0.2)
     world.tell(world.job(), "delete")
 
+    world.work(world.job())
+
+    assert world.digest("us") == ONE.digest
+
+
+def test_an_absence_that_an_earlier_job_saw_counts_for_nothing(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    asked = Submission(world.job(), since=100.0, action="delete")
+    world.delete("eu", "v1")
+    world.ledger.submit([asked])
+    world.work(world.job())
+    world.push("eu", "v1", ONE)
+    assert world.hurried(world.job()).outcome == "unchanged"
+    time.sleep(DELETING.delete_grace_s)
+    world.delete("eu", "v1")
+
+    # Looked at once more, as what was taken over from a dead worker is: it is wanted since then, too.
+    world.ledger.submit([asked])
     world.work(world.job())
 
     assert world.digest("us") == ONE.digest
