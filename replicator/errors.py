@@ -3,6 +3,7 @@
 ReplicatorError
 ├── ConfigError              the user's settings or rule files are wrong; says what and where
 ├── PermanentError           a retry cannot help until somebody changes something
+│   ├── Untrusted            the registry's certificate proves nothing: no request was sent (its breaker counts these)
 │   ├── Denied               the registry knows us and says no, or does not know our credential
 │   ├── Corrupt              bytes do not match their digest, size or declared type
 │   ├── Unsupported          the registry does not offer this operation
@@ -33,6 +34,14 @@ class ConfigError(ReplicatorError):
 
 class PermanentError(ReplicatorError):
     """A retry cannot help until somebody changes something."""
+
+
+class Untrusted(PermanentError):
+    """A registry showed a certificate that is not trusted, because it expired, say: it is as good as away."""
+
+    def __init__(self, message: str, *, registry: str) -> None:
+        super().__init__(message)
+        self.registry = registry
 
 
 class Denied(PermanentError):

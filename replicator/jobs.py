@@ -18,6 +18,7 @@ from replicator.errors import (
     ReplicatorError,
     TemporaryError,
     Unavailable,
+    Untrusted,
 )
 from replicator.events import Event
 from replicator.oci import Digest, Reference, Repository, companion_subject, is_referrers_tag, parse_reference
@@ -136,14 +137,16 @@ class Park:
 def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry | Park:
     """What becomes of a job whose `attempts`-th try ended in `error`.
 
-    A registry that is away or busy costs no attempt: its jobs wait for it, however long. Corrupt content is fetched
+    A registry that is away or busy, or whose certificate has expired, costs no attempt: its jobs wait for it, however
+    long. Corrupt content is fetched
     once more, because a proxy may have hurt it on the way; and a destination that misses content is brought all of it
     once more, because the fleet's memory of what it holds may have been wrong.
     """
     if isinstance(error, NotYet | RateLimited):
         return Retry(error.retry_after or 0.0, charge=False)
-    if isinstance(error, Unavailable):
-        return Retry(min(error.retry_after or (0.5 + jitter) * AWAY_DELAY_S, AWAY_DELAY_CAP_S), charge=False)
+    if isinstance(error, Unavailable | Untrusted):
+        asked = error.retry_after if isinstance(error, Unavailable) else None
+        return Retry(min(asked or (0.5 + jitter) * AWAY_DELAY_S, AWAY_DELAY_CAP_S), charge=False)
     if isinstance(error, TemporaryError) and attempts < ATTEMPTS_BEFORE_PARKING:
         return Retry(error.retry_after or retry_delay_s(attempts, jitter), charge=True)
     if isinstance(error, Denied) and attempts < DENIED_ATTEMPTS:

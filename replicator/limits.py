@@ -24,6 +24,9 @@ RESERVE = 0.2
 REST_MIN_S = 60.0
 QUOTA_WINDOW_MAX_S = 7 * 86_400
 
+DOUBLES_IN_S = 1.0
+"""How soon a registry that came back is given twice as much to do."""
+
 _QUOTA = re.compile(r"([0-9]{1,9}) *; *w=([0-9]{1,9})\Z")
 
 
@@ -48,6 +51,17 @@ def halved(window: int) -> int:
 def recovery_s(window: int, most: int) -> float:
     """Seconds in which a window grows until it is no limit any more."""
     return max(0, most - window) / GROWTH_PER_S
+
+
+def jobs_on_return(back_for_s: float) -> int:
+    """How many jobs may run at once at a registry that answers again, since so long: 1, 2, 4 and so on."""
+    return int(2 ** min(20, max(0.0, back_for_s) // DOUBLES_IN_S))
+
+
+def eased(jobs: int, *, doorbells: int, most: int) -> tuple[int, int]:
+    """How many doorbells may be out at once, and of how many jobs each, so that no more than `jobs` run."""
+    bells = min(doorbells, jobs)
+    return bells, min(most, max(1, jobs // max(1, bells)))
 
 
 def requests_at_once(requests_per_second: int) -> int:

@@ -17,6 +17,7 @@ from replicator.errors import ReplicatorError
 from replicator.intake import take_in
 from replicator.jobs import Crew, doorbells_at_once
 from replicator.ledger import Pause, PauseKind
+from replicator.limits import eased
 from replicator.rules import RuleSet
 from replicator.runtime import Runtime
 from workers.sweeps import make_sweeper
@@ -93,12 +94,14 @@ def _dispatcher(runtime: Runtime) -> Callable[[], None]:
         _warn_of_short(crews, rules.destinations, told)
         soonest, has_rung = POLL_S, False
         for name in sorted(names):
-            if availability.is_down(name) or availability.paused_for(name):
+            footing = availability.footing(name)
+            if footing.rest_s > 0:
                 continue
             registry = rules.registries.get(name)
             limit = registry.limits.concurrency if registry else None
             share = doorbells_at_once(name, crews=crews, destinations=rules.destinations, limit=limit)
-            due = ledger.dispatch(name, share, most=JOBS_A_DOORBELL)
+            bells, most = eased(footing.jobs, doorbells=share, most=JOBS_A_DOORBELL)
+            due = ledger.dispatch(name, bells, most=most)
             if due:
                 runtime.bell.ring(name, due)
                 has_rung = True

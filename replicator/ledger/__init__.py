@@ -3,7 +3,7 @@
 Other packages see values and verbs; keys, scripts and the client's exceptions stay in here.
 """
 
-from replicator.ledger.availability import Availability, Down, Standing
+from replicator.ledger.availability import Availability, Down, Footing, Standing
 from replicator.ledger.budgets import Budget, Budgets
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
@@ -45,6 +45,7 @@ __all__ = [
     "Finish",
     "Fleet",
     "Flights",
+    "Footing",
     "Habit",
     "Inbox",
     "Inventory",

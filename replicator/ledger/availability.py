@@ -1,5 +1,6 @@
 """How registries fare, as the whole fleet sees it: which did not answer, and which asked to be left alone."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import redis
 
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
+from replicator.limits import jobs_on_return
 
 PROBE_S = 45.0
 """How long the one that tries first may take: longer than a registry may hang."""
@@ -33,12 +35,22 @@ class Standing:
     scarce_for_s: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """How a destination may be tried: not at all for `rest_s`, and then with so many `jobs` at once."""
+
+    rest_s: float
+    jobs: int
+
+
 class Availability:
     """Shared by every worker. Thread-safe; raises LedgerUnavailable if Redis does not serve."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
-        self._mark_down = Scripts(client).script("mark_down")
+        scripts = Scripts(client)
+        self._mark_down = scripts.script("mark_down")
+        self._mark_up = scripts.script("mark_up")
 
     def pause(self, registry: str, seconds: float) -> None:
         """Asks the whole fleet to leave the registry alone for `seconds`; never shortens a longer pause."""
@@ -88,7 +100,23 @@ class Availability:
     def mark_up(self, registry: str) -> None:
         """Notes that the registry answered."""
         with answering():
-            self._redis.delete(_down(registry), _probe(registry))
+            self._mark_up(registry)
+
+    def footing(self, destination: str) -> Footing:
+        """How the destination may be tried: while it does not answer with one job now and then, and with ever more once
+        it does again.
+        """
+        with answering(), self._redis.pipeline(transaction=False) as pipe:
+            pipe.time()
+            pipe.pttl(_pause(destination))
+            pipe.hget(_down(destination), "until")
+            pipe.get(f"{PREFIX}back:{destination}")
+            (seconds, micros), paused_ms, until, back = pipe.execute()
+        now = seconds + micros / 1e6
+        rest_s = max(0.0, paused_ms / 1000, float(until) - now if until else 0.0)
+        if until:
+            return Footing(rest_s, 1)
+        return Footing(rest_s, jobs_on_return(now - float(back)) if back else sys.maxsize)
 
     def is_down(self, registry: str) -> Down | None:
         """How long the registry should be left alone, or None if it may be tried."""

@@ -21,6 +21,7 @@ from replicator.errors import (
     TooLarge,
     Unavailable,
     Unsupported,
+    Untrusted,
 )
 from replicator.limits import RETRY_AFTER_DEFAULT_S
 from replicator.oci import Digest, named
@@ -127,7 +128,8 @@ def broken(exc: Exception, topic: Topic) -> ReplicatorError:
         return TemporaryError(f"{topic}: no free connection in time")
     certificate = _certificate_error(exc)
     if certificate:
-        return PermanentError(f"{topic}: the TLS certificate is not trusted: {clean(certificate)}")
+        words = f"{topic}: the TLS certificate is not trusted: {clean(certificate)}"
+        return Untrusted(words, registry=topic.registry)
     return Unavailable(f"{topic}: no answer ({name}: {clean(str(exc))})", registry=topic.registry)
 
 

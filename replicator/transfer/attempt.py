@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from replicator.errors import NotYet, ReplicatorError, Unavailable
+from replicator.errors import NotYet, ReplicatorError, Unavailable, Untrusted
 from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_failure
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
@@ -159,7 +159,7 @@ class Attempt:
         if isinstance(error, LeaseLost):
             self._check_again(0.0)
             return
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable | Untrusted):
             ledger.availability.mark_down(error.registry)
         step = after_failure(error, claim.attempts, random.random())
         if isinstance(step, Park):

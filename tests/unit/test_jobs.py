@@ -18,6 +18,7 @@ from replicator.errors import (
     TemporaryError,
     Unavailable,
     Unsupported,
+    Untrusted,
 )
 from replicator.events import Action, Event
 from replicator.jobs import (
@@ -206,6 +207,10 @@ def test_a_refusal_is_waited_for_half_a_minute() -> None:
 
 def test_the_other_side_may_say_when() -> None:
     assert after_failure(TemporaryError("x", retry_after=7.0), 3, 0.5) == Retry(7.0, charge=True)
+
+
+def test_a_registry_that_is_not_trusted_is_waited_for_like_one_that_is_away() -> None:
+    assert after_failure(Untrusted("x", registry="us"), 99, 0.5) == Retry(8.0, charge=False)
 
 
 @given(ATTEMPTS, JITTER)

@@ -8,7 +8,9 @@ from replicator.limits import (
     Quota,
     Window,
     bytes_at_once,
+    eased,
     halved,
+    jobs_on_return,
     look_again_s,
     quota,
     recovery_s,
@@ -46,6 +48,39 @@ def test_a_window_only_grows_as_time_goes_by(size: int, moments: list[float]) ->
     earlier, later = sorted(moments)
 
     assert 1 <= Window(size, 10.0).at(earlier, 1000) <= Window(size, 10.0).at(later, 1000) <= 1000
+
+
+def test_a_registry_that_came_back_is_given_twice_as_much_each_second() -> None:
+    assert [jobs_on_return(back_s) for back_s in (-1.0, 0.0, 0.9, 1.0, 2.5, 3.0, 1e9)] == [
+        1,
+        1,
+        1,
+        2,
+        4,
+        8,
+        2**20,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [(1, (1, 1)), (2, (2, 1)), (4, (3, 1)), (8, (3, 2)), (64, (3, 21)), (2**20, (3, 25))],
+)
+def test_so_many_jobs_are_spread_over_doorbells(jobs: int, expected: tuple[int, int]) -> None:
+    assert eased(jobs, doorbells=3, most=25) == expected
+
+
+def test_where_there_is_no_place_nothing_is_eased() -> None:
+    assert eased(8, doorbells=0, most=25)[0] == 0
+
+
+@given(st.integers(1, 2**20), st.integers(1, 64), st.integers(1, 25))
+def test_no_more_jobs_run_than_may(jobs: int, doorbells: int, most: int) -> None:
+    bells, each = eased(jobs, doorbells=doorbells, most=most)
+
+    assert 1 <= bells * each <= jobs
+    assert bells <= doorbells
+    assert each <= most
 
 
 def test_a_portion_is_a_tenth_of_a_second_within_bounds() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from replicator.ledger import Ledger, connect
+from replicator.ledger import Footing, Ledger, connect
 from replicator.oci import Repository, Tag
 from tests.integration.ledger.conftest import Server
 
@@ -78,3 +78,56 @@ def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
     assert ledger.availability.is_down("us") is None
     assert ledger.availability.unreachable(["eu", "us", "ap"]) == {"us"}
     assert ledger.availability.unreachable([]) == frozenset()
+
+
+def forget_the_wait(server: Server, registry: str) -> None:
+    """The registry may be tried now."""
+    connect(server.url).hset(f"replicator:down:{registry}", "until", "1000.0")
+
+
+def test_a_destination_that_is_well_may_be_tried_with_any_number_of_jobs(ledger: Ledger) -> None:
+    footing = ledger.availability.footing("us")
+
+    assert footing.rest_s == 0
+    assert footing.jobs >= 1_000_000
+
+
+def test_a_destination_that_does_not_answer_rests_and_is_tried_with_one_job(
+    server: Server, ledger: Ledger
+) -> None:
+    ledger.availability.mark_down("us")
+    assert ledger.availability.footing("us").rest_s == pytest.approx(1, abs=0.5)
+
+    forget_the_wait(server, "us")
+
+    assert ledger.availability.footing("us") == Footing(0, 1)
+
+
+def test_a_destination_that_is_back_gets_ever_more_to_do(server: Server, ledger: Ledger) -> None:
+    for _ in range(2):
+        ledger.availability.mark_down("us")
+        forget_the_wait(server, "us")
+    ledger.availability.mark_up("us")
+    assert ledger.availability.footing("us").jobs == 1
+    ledger.availability.mark_up("us")  # by a job that ends later
+
+    jobs = []
+    redis = connect(server.url)
+    for _ in range(4):
+        redis.set("replicator:back:us", str(float(redis.get("replicator:back:us") or 0) - 1.0))
+        jobs.append(ledger.availability.footing("us").jobs)
+
+    assert jobs == [2, 4, 8, 16]
+
+
+def test_one_failure_that_an_answer_follows_eases_nothing(ledger: Ledger) -> None:
+    ledger.availability.mark_down("us")
+    ledger.availability.mark_up("us")
+
+    assert ledger.availability.footing("us").jobs > 100
+
+
+def test_a_destination_that_asked_for_a_pause_rests(ledger: Ledger) -> None:
+    ledger.availability.pause("us", 30)
+
+    assert ledger.availability.footing("us").rest_s == pytest.approx(30, abs=1)
