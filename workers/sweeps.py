@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from replicator.errors import ReplicatorError, TemporaryError
 from replicator.ledger import Sweeps, SweepView
-from replicator.resync import Tools, agenda, ask, carry_out, troubles_of
+from replicator.resync import Tools, agenda, ask, carry_out, held_back_of, troubles_of
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.telemetry import setup_logging
@@ -106,6 +106,8 @@ def fail(sweeps: Sweeps, view: SweepView, error: ReplicatorError) -> None:
 def _settle(sweeps: Sweeps, view: SweepView, result: str) -> None:
     troubles = troubles_of(result) if view.is_owed else []
     if not (troubles and _is_postponed(sweeps, view, troubles[0])):
+        for sentence in held_back_of(result):
+            log.warning("sweep holds deletes back", extra={"sweep": view.id, "why": sentence})
         log.info("sweep ended", extra={"sweep": view.id})
         sweeps.end(view.id, result=result)
 

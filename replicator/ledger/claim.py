@@ -21,7 +21,8 @@ class Submission:
     now, or sooner if it was. `is_news` False repeats an event that was submitted before: the source does not lag behind
     it any more, and a newer event's hint stays. `absent_at` is when the destination was seen not to have
     the reference. `is_urgent` False lets the job give way to urgent ones (a resync, a
-    backfill, a schedule, a sweep); an open job that is urgent stays so.
+    backfill, a schedule, a sweep); an open job that is urgent stays so. `was_lost` says that an event should have told
+    of it; it holds as long as nothing else asks for the job.
     """
 
     job: Job
@@ -33,6 +34,7 @@ class Submission:
     is_news: bool = True
     is_urgent: bool = True
     absent_at: float | None = None
+    was_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Claim:
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
     `approved` holds the reasons of former blocks that a person approved. `is_repair` says that what the destination
     holds is in doubt, however right it looks. `absent_at` is when the destination was last seen not to have the
-    reference, if nothing was submitted since.
+    reference, if nothing was submitted since. `was_lost`: see `Submission`.
     """
 
     job: Job
@@ -65,6 +67,7 @@ class Claim:
     absent_at: float | None = None
     is_urgent: bool = True
     born: float = 0.0
+    was_lost: bool = False
 
     def approves(self, reason: str) -> bool:
         """Whether a person read exactly this reason, and approved. It stands for nothing else."""

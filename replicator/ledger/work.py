@@ -311,6 +311,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             int(item.is_news),
             int(item.is_urgent),
             item.absent_at or "",
+            int(item.was_lost),
         )
     ]
 
@@ -331,6 +332,7 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         low,
         absent_at,
         born,
+        lost,
     ) = answer
     action, digest, hinted_at = hint
     return Claim(
@@ -352,4 +354,5 @@ def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
         absent_at=float(absent_at) if absent_at else None,
         is_urgent=not low,
         born=float(born or since),
+        was_lost=lost == "1",
     )

@@ -9,6 +9,7 @@ flow        many small steps in a few threads
 weigh       what a copy would cost, and the filters that need a manifest
 tally       sums
 sweep       a survey with its sums
+repairs     what becomes of differences that nobody asked for
 document    a plan as JSON
 enqueue     from differences, or a plan, to jobs
 verify      what should be there, proved
@@ -20,7 +21,7 @@ errand      asking for what nobody waits for, and carrying it out
 from replicator.resync.agenda import Errand, Loss, after_loss, agenda
 from replicator.resync.document import Change, Document, LaneSum, changes_of, read, written
 from replicator.resync.enqueue import Wanted, enqueue, jobs_of, jobs_of_plan
-from replicator.resync.errand import ask, carry_out, make_up_for, troubles_of
+from replicator.resync.errand import ask, carry_out, held_back_of, make_up_for, troubles_of
 from replicator.resync.scope import Scope
 from replicator.resync.sweep import Request, Sweep
 from replicator.resync.tally import Tally
@@ -51,6 +52,7 @@ __all__ = [
     "carry_out",
     "changes_of",
     "enqueue",
+    "held_back_of",
     "jobs_of",
     "jobs_of_plan",
     "make_up_for",

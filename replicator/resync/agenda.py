@@ -74,7 +74,7 @@ def after_loss(
 
 def _repairs(rule: Rule) -> Request:
     # Nobody told of deletes either.
-    return Request(Scope(rule=rule.name), prune=rule.deletes)
+    return Request(Scope(rule=rule.name), prune=rule.deletes, repairs=True)
 
 
 def _scheduled(rule: Rule, schedule: Schedule, marks: Mapping[str, float], now: float) -> Iterator[Errand]:

@@ -22,16 +22,20 @@ from replicator.telemetry import new_traceparent
 BATCH = 100
 """Jobs are written down in portions, so that the first are done while later ones are still being found."""
 MOVED_NAMED = 5
+LATE_S = 3.0
+"""An event that comes that late is not lost: it has the job done as its own."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A job that a comparison found to be needed; `is_absent` if the destination did not have the reference then."""
+    """A job that a comparison found to be needed; `is_absent` if the destination did not have the reference then,
+    `was_lost` if an event should have told of it."""
 
     job: Job
     is_absent: bool = False
+    was_lost: bool = False
 
 
 def jobs_of(differences: Iterable[Difference], *, everything: bool = False) -> Iterator[Wanted]:
@@ -54,8 +58,16 @@ def enqueue(jobs: Iterable[Wanted], ledger: Ledger, *, action: str | None = None
 
 
 def _submission(item: Wanted, now: float, began: float, action: str | None, trace: str) -> Submission:
-    absent_at = began if item.is_absent else None
-    return Submission(item.job, now, action, trace=trace, is_urgent=False, absent_at=absent_at)
+    return Submission(
+        item.job,
+        now,
+        action,
+        trace=trace,
+        delay_s=LATE_S if item.was_lost else 0.0,
+        is_urgent=False,
+        absent_at=began if item.is_absent else None,
+        was_lost=item.was_lost,
+    )
 
 
 def jobs_of_plan(changes: Iterable[Change], tools: Tools) -> list[Wanted]:

@@ -13,7 +13,7 @@ from replicator.ledger import REPAIR
 from replicator.resync.document import LaneSum
 from replicator.resync.scope import Scope
 from replicator.resync.survey import Survey
-from replicator.resync.tally import Lane, Tally
+from replicator.resync.tally import Lane, LaneName, Tally
 from replicator.resync.tools import Tools
 from replicator.resync.weigh import Scales
 from replicator.transfer.tools import JOBS_AT_ONCE
@@ -26,6 +26,7 @@ class Request:
     `since` leaves out what was made before (seconds since the epoch), `prune` wants what only a destination has to go,
     `recheck` is the share of what the ledger knows that is read all the same, `everything` gives a job to what is in
     sync, too, and has it trust nothing. With `plan`, the id of a plan in the ledger, that is carried out instead.
+    `repairs` says that nobody asked, and that what differs was lost on its way: see `repairs`.
     """
 
     scope: Scope = field(default_factory=Scope)
@@ -34,6 +35,7 @@ class Request:
     recheck: float = 1.0
     everything: bool = False
     plan: str | None = None
+    repairs: bool = False
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -80,10 +82,16 @@ class Sweep:
             reads_new=request.everything or self._scales.reads_any(rule for rule, _ in self._lanes),
         )
         yield from self.tally.counted(survey.run())
-        if request.scope.is_whole and request.since is None:
-            for (rule, destination), lane in self.tally.lanes.items():
-                if self.tally.is_whole((rule, destination)):
-                    self._tools.ledger.sweeps.note(rule, destination, drift=lane.drift)
+        for rule, destination in self.compared_lanes:
+            drift = self.tally.lanes[rule, destination].drift
+            self._tools.ledger.sweeps.note(rule, destination, drift=drift)
+
+    @property
+    def compared_lanes(self) -> list[LaneName]:
+        """The lanes of which everything was to be compared, and was, if all differences have been taken."""
+        if not self.request.scope.is_whole or self.request.since is not None:
+            return []
+        return [name for name in self.tally.lanes if self.tally.is_whole(name)]
 
     @property
     def troubles(self) -> list[str]:

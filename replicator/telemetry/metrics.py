@@ -72,6 +72,11 @@ PROPAGATION_SECONDS = Histogram(
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600),
 )
 JOBS = Counter("replicator_jobs_total", "Jobs by how they ended.", ["rule", "destination", "outcome"])
+SWEEP_REPAIRS = Counter(
+    "replicator_sweep_repairs_total",
+    "References that a comparison had brought in line, because no event told of their change.",
+    ["rule", "destination"],
+)
 BYTES = Counter("replicator_bytes_total", "Payload bytes uploaded.", ["source", "destination"])
 BLOBS = Counter(
     "replicator_blobs_total",

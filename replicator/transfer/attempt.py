@@ -18,7 +18,7 @@ from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_f
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
 from replicator.rules import Rule, RuleSet
-from replicator.telemetry import JOBS, PROPAGATION_SECONDS, context_from, tracer
+from replicator.telemetry import JOBS, PROPAGATION_SECONDS, SWEEP_REPAIRS, context_from, tracer
 from replicator.transfer.converge import converge, promote
 from replicator.transfer.lease import Lease, LeaseLost
 from replicator.transfer.moved import Moved
@@ -201,6 +201,7 @@ class Attempt:
             delay_s=delay_s,
             is_news=False,
             is_urgent=claim.is_urgent,
+            was_lost=claim.was_lost,
         )
         repair = [replace(again, action=REPAIR)] if claim.is_repair else []
         ledger.submit([again, *repair])
@@ -211,6 +212,8 @@ class Attempt:
         # Redis' time at the claim, and ours from then on.
         waited_s = max(0.0, claim.claimed_at - claim.since + time.monotonic() - self.began)
         if result.outcome in (Outcome.COPIED, Outcome.DELETED):
+            if claim.was_lost:
+                SWEEP_REPAIRS.labels(self.rule.name, job.destination).inc()
             PROPAGATION_SECONDS.labels(self.rule.name, job.destination).observe(waited_s)
         log.log(
             logging.WARNING if result.outcome in (Outcome.FAILED, Outcome.BLOCKED) else logging.INFO,

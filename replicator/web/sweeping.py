@@ -66,7 +66,9 @@ class Asked(BaseModel):
 
 
 class SweepAnswer(BaseModel):
-    """A comparison. A resync that is done says how many jobs it submitted; `troubles` could not be read."""
+    """A comparison. A resync that is done says how many jobs it submitted; `troubles` could not be read, and deletes
+    that are `held_back` are too many to be carried out unasked.
+    """
 
     id: str
     kind: SweepKind
@@ -78,6 +80,7 @@ class SweepAnswer(BaseModel):
     error: str | None
     submitted: int | None
     troubles: list[str]
+    held_back: list[str]
 
 
 class Sweeps(BaseModel):
@@ -89,6 +92,7 @@ class Sweeps(BaseModel):
 class _Outcome(BaseModel):
     submitted: int | None = None
     troubles: list[str] = []
+    held_back: list[str] = []
 
 
 def asking_routes(*, desk: Desk, tokens: Tokens) -> APIRouter:
@@ -165,4 +169,5 @@ def _answer(view: SweepView) -> SweepAnswer:
         error=view.error,
         submitted=outcome.submitted,
         troubles=outcome.troubles,
+        held_back=outcome.held_back,
     )

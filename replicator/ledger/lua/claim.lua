@@ -1,6 +1,6 @@
 -- CLAIM lease_s, {id, number of locks, lock...}... -> for each: key, token, generation, attempts, taken over, since, now,
 -- action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since,
--- born; or the one word why not.
+-- born, 1 if it was lost; or the one word why not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
 
 local LEFT_FOR = 5 -- seconds until the next worker may try, which may be of a later release
@@ -10,7 +10,7 @@ local function claim(id, locks)
   local job = job_key(id)
   local field = redis.call('HMGET', job, 'key', 'destination', 'state', 'lease_until', 'not_before', 'token', 'gen',
     'since', 'action', 'digest', 'hinted_at', 'trace', 'approved', 'repair', 'low', 'rule', 'absent_at', 'format',
-    'born')
+    'born', 'lost')
   local destination, holder = field[2], field[6]
 
   local function refuse(why, at)
@@ -57,7 +57,7 @@ local function claim(id, locks)
   lend(id, token, lease)
   return {field[1], token, field[7], attempts, holder and '1' or '0', field[8], stamp(now), field[9] or '',
     field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] and '1' or '0', field[15] or '',
-    field[17] or '', field[19] or ''}
+    field[17] or '', field[19] or '', field[20] or ''}
 end
 
 local answers, at = {}, 2

@@ -162,14 +162,15 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is twelve values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news, 1 for urgent, absent since; empty text stands for none. The job is due `delay` seconds from now, or
+-- Writes down that a job is wanted. A submission is thirteen values: id, key, rule, destination, since, delay, action,
+-- digest, trace, 1 for news, 1 for urgent, absent since, 1 for lost; empty text stands for none. The job is due `delay` seconds from now, or
 -- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
 -- beside an event's, with the generation that asked for it: no event takes it back. What is submitted together comes due
--- in that order, a microsecond apart, so that jobs of one repository stay together.
-local SUBMISSION = 12
+-- in that order, a microsecond apart, so that jobs of one repository stay together. What was lost is `lost` as long as
+-- nothing else asks for it, before or after.
+local SUBMISSION = 13
 local function submit(values, first)
-  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent =
+  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent, lost =
     unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
@@ -183,6 +184,11 @@ local function submit(values, first)
     end
   elseif urgent == '1' then
     make_urgent(id, destination)
+  end
+  if lost ~= '1' then
+    redis.call('HDEL', job, 'lost')
+  elseif generation == 1 then
+    redis.call('HSET', job, 'lost', '1')
   end
 
   local oldest = tonumber(redis.call('HGET', job, 'since') or '')

@@ -117,8 +117,8 @@ def test_a_notification_too_large_has_the_rules_of_its_events_compared_once() ->
 
     assert {kind for kind, _ in site.ledger.sweeps.asked} == {SweepKind.RESYNC}
     assert [Request.from_json(request) for _, request in site.ledger.sweeps.asked] == [
-        Request(Scope(rule="prod")),
-        Request(Scope(rule="gone"), prune=True),
+        Request(Scope(rule="prod"), repairs=True),
+        Request(Scope(rule="gone"), prune=True, repairs=True),
     ]
 
 
