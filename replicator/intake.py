@@ -37,6 +37,7 @@ def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox
     except MalformedEvent as exc:
         _bury(notification, str(exc), inbox)
         return 0
+    ledger.suspects.meet(registry.name, parsed.senders)
     submissions = []
     for event in parsed.events:
         jobs = [*jobs_for(event, rules), *_jobs_of_copies(event, rules, ledger)]

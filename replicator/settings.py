@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     webhook_timeout_s: Seconds = Field(
         default=5.0, description="seconds in which a notification's body must have arrived; after them: 408"
     )
+    outage_s: Seconds = Field(
+        default=120.0,
+        description="seconds without a receiver after which all is compared that registries would have told it of",
+    )
     concurrency: int = Field(
         default=4,
         gt=0,

@@ -1,4 +1,4 @@
-"""The scheduler's fourth loop: notices that Redis forgot what it was told, and asks for what makes up for it.
+"""The scheduler's fourth loop: has made up for what was lost, by a Redis that forgot, or on its way from a registry.
 
 What it remembers of Redis is in memory, and in a file for the next scheduler: both may have been away at once.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from replicator.ledger import Pulse
+from replicator.ledger import Pulse, Suspicion
 from replicator.resync import Loss, make_up_for
 from replicator.runtime import Runtime
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 LOOK_EVERY_S = 1.0
 KEEP_EVERY_S = 30.0
 _PULSE = TypeAdapter(Pulse)
+_LOSSES = {Suspicion.SENDER: Loss.SENDER, Suspicion.RECEIVER: Loss.RECEIVER}
 
 
 class Memory:
@@ -59,9 +60,21 @@ def make_watcher(runtime: Runtime, stop: threading.Event) -> Callable[[], None]:
             log.error("redis forgot what it was told", extra={"sweeps": len(asked)})
         # Not before they were asked for: should that fail, the next look finds the same.
         memory.keep(pulse)
+        _make_up_for_suspects(runtime)
         stop.wait(LOOK_EVERY_S)
 
     return watch
+
+
+def _make_up_for_suspects(runtime: Runtime) -> None:
+    for suspect in runtime.ledger.suspects.all():
+        loss = _LOSSES[suspect.reason]
+        asked = make_up_for(loss, [suspect.registry], runtime.ledger, runtime.rules)
+        log.warning(
+            "notifications may be lost",
+            extra={"registry": suspect.registry, "why": loss.value, "sweeps": len(asked)},
+        )
+        runtime.ledger.suspects.clear(suspect)
 
 
 def _recalled(place: Path) -> Pulse | None:

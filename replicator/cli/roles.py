@@ -15,6 +15,7 @@ from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
 from replicator.up import make_token, tree
 from replicator.web.app import create_app
 from replicator.web.authentication import Tokens
+from replicator.web.heartbeat import heartbeat
 from replicator.web.receiver import Bounds
 from replicator.web.server import serve as serve_http
 
@@ -52,8 +53,10 @@ def serve(settings: Settings) -> None:
         tokens=tokens,
         bounds=Bounds(settings.webhook_limit_bytes, settings.webhook_timeout_s),
     )
+    beating = heartbeat(runtime.ledger.suspects, lambda: runtime.rules, outage_s=settings.outage_s)
     try:
-        serve_http(app, settings.host, settings.port, body_timeout_s=settings.webhook_timeout_s)
+        with beating:
+            serve_http(app, settings.host, settings.port, body_timeout_s=settings.webhook_timeout_s)
     finally:
         shutdown_tracing()
 

@@ -4,6 +4,7 @@ An envelope holds any number of events: 3 sends one, 2.8 sends more at times. Mo
 no interest here: pulls, mounts and the upload of blobs.
 """
 
+from dataclasses import replace
 from functools import partial
 
 from replicator.events import payload
@@ -16,7 +17,9 @@ _ACTIONS = {"push": Action.PUSH, "delete": Action.DELETE}
 
 def parse(delivery: Delivery) -> Parsed:
     """The pushes and deletes of manifests in an envelope. Raises MalformedEvent if it is no envelope."""
-    return payload.gather(payload.children(delivery.fields, "events"), partial(_event, delivery.registry))
+    entries = payload.children(delivery.fields, "events")
+    found = payload.gather(entries, partial(_event, delivery.registry))
+    return replace(found, senders=frozenset(filter(None, map(_sender, entries))))
 
 
 def _event(registry: str, fields: Fields) -> Event | None:
@@ -45,6 +48,12 @@ def _event(registry: str, fields: Fields) -> Event | None:
         occurred_at=occurred_at,
         id=payload.sender_id(fields, "id") or payload.derived_id(parts),
     )
+
+
+def _sender(entry: object) -> str | None:
+    # A name that the process gives itself as it starts. It decorates an event, so that a strange one is no name.
+    source = entry.get("source") if isinstance(entry, dict) else None
+    return payload.sender_id(source, "instanceID") if isinstance(source, dict) else None
 
 
 def _is_blob(target: Fields) -> bool:

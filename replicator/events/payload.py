@@ -47,12 +47,14 @@ class Parsed:
     """What one notification held.
 
     `ignored` counts what is no push or delete of a manifest. `malformed` says of each event that could not be
-    understood why: the events beside it are not lost for its sake.
+    understood why: the events beside it are not lost for its sake. `senders` are the processes that sent the events,
+    where they say so: what they keep in memory ends with them.
     """
 
     events: tuple[Event, ...] = ()
     ignored: int = 0
     malformed: tuple[str, ...] = ()
+    senders: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from replicator.ledger.pauses import Pause, PauseKind, Pauses
 from replicator.ledger.promotions import Promoted, Promotion, Promotions
 from replicator.ledger.recorder import Recorder
 from replicator.ledger.selection import Selection
+from replicator.ledger.suspects import Suspect, Suspects, Suspicion
 from replicator.ledger.sweeps import SweepKind, Sweeps, SweepState, SweepView, Swept
 from replicator.ledger.uploads import Habit, Place, Uploads
 from replicator.ledger.view import JobView, Lane, State, View, lanes_of
@@ -69,6 +70,9 @@ __all__ = [
     "Standing",
     "State",
     "Submission",
+    "Suspect",
+    "Suspects",
+    "Suspicion",
     "SweepKind",
     "SweepState",
     "SweepView",

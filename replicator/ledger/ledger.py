@@ -16,6 +16,7 @@ from replicator.ledger.inventory import Inventory
 from replicator.ledger.pauses import Pauses
 from replicator.ledger.promotions import Promotions
 from replicator.ledger.scripts import Scripts
+from replicator.ledger.suspects import Suspects
 from replicator.ledger.sweeps import Sweeps
 from replicator.ledger.view import View
 from replicator.ledger.work import LEASE_S, REDISPATCH_S, Work
@@ -35,6 +36,7 @@ class Ledger(Work):
         self.epoch = Epoch(client)
         self.pauses = Pauses(client)
         self.inventory = Inventory(client)
+        self.suspects = Suspects(client)
         self.sweeps = Sweeps(client)
         self.view = View(client)
         self.promotions = Promotions(client)

@@ -28,6 +28,8 @@ class Loss(StrEnum):
 
     TOO_LARGE = "a notification too large"
     LEDGER = "a ledger that forgot"
+    SENDER = "a registry that restarted"
+    RECEIVER = "no receiver for a while"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,9 @@ def run(
 class Replicator:
     """`replicator up` on a rules directory and a data directory of its own. Leaving the context kills all of it."""
 
-    def __init__(self, directory: Path, *, port: int = 0) -> None:
+    def __init__(
+        self, directory: Path, *, port: int = 0, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.rules = directory / "rules"
@@ -73,6 +75,7 @@ class Replicator:
         # In memory where that is possible: the ledger flushes every write to the disk.
         memory = Path("/dev/shm")
         self.data = Path(tempfile.mkdtemp(prefix="data-", dir=memory if memory.is_dir() else directory))
+        self._settings = dict(environment or {})
         self._head: subprocess.Popen[bytes] | None = None
 
     def write_rules(self, name: str, text: str) -> None:
@@ -86,7 +89,11 @@ class Replicator:
         said = len(self.said)
         with self.log.open("ab") as log:
             self._head = subprocess.Popen(
-                [PROGRAM, *self._up], env=outside({}), stdout=log, stderr=log, start_new_session=True
+                [PROGRAM, *self._up],
+                env=outside(self._settings),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         try:
             wait_until(
@@ -242,9 +249,8 @@ class Replicator:
 
     def command(self, *arguments: str) -> Done:
         """Another command on the same rules and data."""
-        return run(
-            *arguments, environment={"REPLICATOR_RULES": str(self.rules), "REPLICATOR_DATA": str(self.data)}
-        )
+        places = {"REPLICATOR_RULES": str(self.rules), "REPLICATOR_DATA": str(self.data)}
+        return run(*arguments, environment={**self._settings, **places})
 
     @property
     def _up(self) -> list[str]:

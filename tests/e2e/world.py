@@ -27,17 +27,23 @@ class World:
     """Registries and a replicator, started in that order and killed in the other. `ap` proves itself by its path."""
 
     def __init__(
-        self, directory: Path, rules: str, *, regions: Sequence[str] = REGIONS, guarded: Sequence[str] = ()
+        self,
+        directory: Path,
+        rules: str,
+        *,
+        regions: Sequence[str] = REGIONS,
+        guarded: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """`rules` is the rule file, without the registries. `guarded` registries want a password, which the product
-        reads from the file `secret` in the directory of the rules.
+        reads from the file `secret` in the directory of the rules. `environment` are settings of the product.
         """
         port = free_port()
         self.registries = {
             name: DockerRegistry(directory / name, notify=_notify(port, name), htpasswd=name in guarded)
             for name in regions
         }
-        self.replicator = Replicator(directory / "replicator", port=port)
+        self.replicator = Replicator(directory / "replicator", port=port, environment=environment)
         self.secret = self.replicator.rules / "secret"
         self.secret.write_text(PASSWORD)
         text = registries_yaml(self.registries, dict.fromkeys(guarded, self.secret))

@@ -101,6 +101,11 @@ local function make_urgent(id, destination)
   end
 end
 
+-- Notifications of the registry may have been lost, for that reason.
+local function suspect(registry, reason)
+  redis.call('HINCRBY', P .. 'suspects', registry .. '|' .. reason, 1)
+end
+
 -- Whether a person paused the rule, or the destination, as `kind` says.
 local function is_paused(kind, name)
   return redis.call('HEXISTS', P .. 'paused', kind .. '|' .. name) == 1

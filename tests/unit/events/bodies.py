@@ -7,6 +7,8 @@ D1 = "sha256:" + "3f" * 32
 D2 = "sha256:" + "a1" * 32
 INDEX = "application/vnd.oci.image.index.v1+json"
 EVIL = "evil.example.net"
+SENDER = "9f0d4c60-2a3e-4f8f-8f3e-2a6c0a7d1b22"
+"""The process of the registry that sends every event here."""
 """The host that hostile payloads name wherever a host or a URL fits."""
 
 Fields = dict[str, Any]
@@ -41,7 +43,7 @@ def event(**changes: Any) -> Fields:
             "useragent": "buildkit/v0.17",
         },
         "actor": {"name": "ci-payments"},
-        "source": {"addr": f"{EVIL}:5000", "instanceID": "9f0d4c60-2a3e-4f8f-8f3e-2a6c0a7d1b22"},
+        "source": {"addr": f"{EVIL}:5000", "instanceID": SENDER},
     }
     return _changed(fields, changes)
 

@@ -7,7 +7,7 @@ import pytest
 
 from replicator.events import Action, DeleteKind, Event, MalformedEvent, Parsed, parse
 from replicator.oci import DOCKER_MANIFEST, Digest, Repository, Tag
-from tests.unit.events.bodies import D1, D2, EVIL, INDEX, Fields, envelope, event, target
+from tests.unit.events.bodies import D1, D2, EVIL, INDEX, SENDER, Fields, envelope, event, target
 
 V1 = "application/vnd.docker.distribution.events.v1+json"
 V2 = "application/vnd.docker.distribution.events.v2+json"
@@ -40,7 +40,8 @@ def test_a_push_by_tag_carries_everything_we_keep(kind: str, content_type: str) 
                 occurred_at=1772615727.41822,
                 id="0b6f6d0e-58d2-4b5e-9a0d-3b0b3a0f9c11",
             ),
-        )
+        ),
+        senders=frozenset([SENDER]),
     )
 
 
@@ -61,13 +62,13 @@ def test_a_push_may_come_without_digest() -> None:
 
 @pytest.mark.parametrize("action", ["pull", "mount", "rename", "PUSH", "prune"])
 def test_other_actions_are_ignored(action: str) -> None:
-    assert parsed(event(action=action)) == Parsed(ignored=1)
+    assert parsed(event(action=action)) == Parsed(ignored=1, senders=frozenset([SENDER]))
 
 
 def test_a_mount_is_ignored_whatever_its_target() -> None:
     mount = target(fromRepository="other/repo", tag=None, mediaType="application/octet-stream", url=None)
 
-    assert parsed(event(action="mount", target=mount)) == Parsed(ignored=1)
+    assert parsed(event(action="mount", target=mount)) == Parsed(ignored=1, senders=frozenset([SENDER]))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,9 @@ def test_a_mount_is_ignored_whatever_its_target() -> None:
 )
 @pytest.mark.parametrize("action", ["push", "delete"])
 def test_a_blob_is_ignored(blob: Fields, action: str) -> None:
-    assert parsed(event(action=action, target=target(tag=None, **blob))) == Parsed(ignored=1)
+    assert parsed(event(action=action, target=target(tag=None, **blob))) == Parsed(
+        ignored=1, senders=frozenset([SENDER])
+    )
 
 
 @pytest.mark.parametrize(
@@ -229,3 +232,20 @@ def test_what_is_no_envelope_is_refused(document: Fields) -> None:
 
 def test_an_empty_envelope_holds_nothing() -> None:
     assert parsed() == Parsed()
+
+
+@pytest.mark.parametrize(
+    "source", [None, "x", 5, [], {}, {"instanceID": None}, {"instanceID": 5}, {"instanceID": "a b"}]
+)
+def test_an_event_whose_sender_has_no_plain_name_is_taken_without(source: object) -> None:
+    found = parsed(event(source=source), event())
+
+    assert len(found.events) == 2
+    assert found.senders == {SENDER}
+
+
+def test_what_is_no_event_has_no_sender() -> None:
+    found = parsed("junk", event(source={"instanceID": "other"}))
+
+    assert len(found.malformed) == 1
+    assert found.senders == {"other"}
