@@ -17,6 +17,7 @@ from replicator.errors import ReplicatorError
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.telemetry import setup_tracing, shutdown_tracing
+from workers.connection import EagerConnection
 from workers.quarantine import watch
 from workers.tasks import offer
 
@@ -39,6 +40,7 @@ class Worker:
         self.runtime.warm()
         watch()
         self.app: Celery = make_app(self.runtime.redis_url, self._mine(self.runtime.rules.destinations))
+        self.app.amqp.Connection = EagerConnection
         self.app.steps["consumer"].add(Beat)
         self.app.replicator_worker = self
         offer(self.app, lambda: self.runtime.tools)

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a server: it counts what passes, lets no more through than it is told, and cuts."""
+"""A TCP proxy in front of a server: it counts what passes, lets no more through than it is told, cuts, falls silent."""
 
 import contextlib
 import socket
@@ -29,6 +29,7 @@ class Strait:
         self._passes.set()
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
+        self._forgotten: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -70,6 +71,11 @@ class Strait:
         self._free_at = {True: 0.0, False: 0.0}
         self._passes.set()
 
+    def forget(self) -> None:
+        """Pass nothing more of the connections there are, and tell nobody, as a router that was restarted."""
+        with self._lock:
+            self._forgotten.update(self._open)
+
     def close(self) -> None:
         """Stop listening and cut every connection."""
         with contextlib.suppress(OSError):
@@ -106,6 +112,8 @@ class Strait:
         with contextlib.suppress(OSError):
             while piece := there.recv(_PIECE):
                 self._passes.wait()
+                if here in self._forgotten:
+                    continue
                 self._wait(len(piece), is_up=is_up)
                 here.sendall(piece)
                 self.passed[is_up] += len(piece)
