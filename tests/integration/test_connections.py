@@ -248,12 +248,3 @@ def test_too_many_that_are_idle_lock_nobody_out(receiver: ReceiverProcess, stack
 
     assert median_of_good_posts(receiver) < 1
     assert is_cut(crowd[0])
-
-
-def test_five_hundred_slow_senders_hold_up_nobody(receiver: ReceiverProcess, stack: ExitStack) -> None:
-    for number in range(500):
-        connect(receiver, stack).sendall((HEAD, HEAD + b"Content-Length: 100\r\n\r\n{", b"P")[number % 3])
-
-    assert median_of_good_posts(receiver) < 0.3
-    with RawClient(receiver.url) as client:
-        assert client.call("GET", "/readyz").status == 200
