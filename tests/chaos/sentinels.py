@@ -101,6 +101,17 @@ class Service:
         """Wait until the primary has a replica that holds all that it holds."""
         wait_until(lambda: _is_followed(self.primary()), within_s, what="the replica follows", poll_s=0.1)
 
+    def detach_replica(self) -> None:
+        """From now on the replica hears nothing of what the primary is told."""
+        replica = self.replica()
+        with contextlib.closing(self.primary().client()) as client:
+            client.acl_setuser("default", enabled=True, nopass=True, commands=["-psync", "-sync"])
+            client.client_kill_filter(_type="replica")
+        with contextlib.closing(replica.client()) as client:
+            wait_until(
+                lambda: client.info("replication")["master_link_status"] == "down", what="it lost its primary"
+            )
+
     def _vote(self, sentinel: SentinelServer) -> int:
         if not sentinel.is_running:
             return 0

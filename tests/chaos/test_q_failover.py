@@ -1,5 +1,7 @@
 """The primary Redis is swapped for its replica by Sentinels, under all roles."""
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from tests.integration.processes import wait_until
 pytestmark = pytest.mark.integration
 
 ANSWERS_WITHIN_S = 2.0
+WORTH_OF_PULSES_S = 3.0
+"""A scheduler counts once a second in Redis; by that count it knows that Redis went back."""
 
 
 @pytest.fixture
@@ -49,6 +53,27 @@ def test_q11_all_roles_follow_when_theirs_hangs_and_a_sentinel_with_it(
     service.await_replica()
     later = fleet.push("later")
     fleet.await_copy("later", later)
+
+
+def test_q11_what_a_stale_replica_never_heard_of_is_made_up_for(service: Service, fleet: Fleet) -> None:
+    before = fleet.push("before")
+    fleet.await_copy("before", before)
+    old, replica = service.primary(), service.replica()
+    service.await_replica()
+    fleet.roles["worker"].suspend()
+    service.detach_replica()
+
+    lost = fleet.push("lost")
+    wait_until(lambda: fleet.api("jobs")["jobs"], what="the event was accepted, and became a job")
+    with contextlib.closing(replica.client()) as client:
+        assert client.zcard("replicator:due:us") == 0
+    time.sleep(WORTH_OF_PULSES_S)
+    old.kill()
+    service.await_failover(old)
+    fleet.roles["worker"].resume()
+
+    fleet.await_copy("lost", lost, 60)
+    assert "redis forgot what it was told" in fleet.roles["scheduler"].said
 
 
 def _swapped(service: Service, fleet: Fleet, fault: Callable[[], None]) -> None:
