@@ -14,7 +14,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/.installed
-CORE := oci platforms signing events rules jobs verdict plan drift estimate limits
+CORE := oci platforms signing events rules jobs conflicts verdict plan drift estimate limits
 # Tests that bear company: each has servers of its own, and asserts nothing of the time that others may take from it.
 SHARED := tests/conformance tests/integration/transfer tests/integration/resync tests/integration/ledger
 # Real servers and clients that the integration tests are judged by. Debian's packages have the names of the programs.

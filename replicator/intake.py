@@ -10,8 +10,9 @@ from replicator.events import Action, Event, MalformedEvent, parse
 from replicator.jobs import RULE_GRACE_S, Job, jobs_for
 from replicator.ledger import Inbox, Ledger, Notification, Submission
 from replicator.oci import Digest
-from replicator.rules import RuleSet, TriggerType, destination_repository
+from replicator.rules import RuleSet, TriggerType, destination_repository, ring
 from replicator.telemetry import EVENTS
+from replicator.verdict import place
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox
     ledger.suspects.meet(registry.name, parsed.senders)
     submissions = []
     for event in parsed.events:
+        _hear(event, notification, rules, ledger)
         jobs = [*jobs_for(event, rules), *_jobs_of_copies(event, rules, ledger)]
         EVENTS.labels(registry.name, event.action, "accepted" if jobs else "unmatched").inc()
         submissions += [_submission(job, event, notification) for job in jobs]
@@ -51,6 +53,15 @@ def take_in(notification: Notification, *, rules: RuleSet, ledger: Ledger, inbox
     else:
         ledger.route(notification.id, submissions)
     return len(submissions)
+
+
+def _hear(event: Event, notification: Notification, rules: RuleSet, ledger: Ledger) -> None:
+    """Note when a push was recorded that regions may have to be compared by, whose echo it be: the jobs can tell."""
+    if event.action is not Action.PUSH or event.tag is None or event.digest is None:
+        return
+    if ring(rules, (event.registry, event.repository), event.tag):
+        where = place(event.registry, event.repository, event.tag)
+        ledger.fleet.holdings.hear(where, event.digest, notification.received_at)
 
 
 def _bury(notification: Notification, reason: str, inbox: Inbox) -> None:

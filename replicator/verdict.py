@@ -7,6 +7,7 @@ push, and another rule's copy from ours. `plan` lists the steps of a copy; nothi
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
+from replicator.conflicts import Meeting, Winner
 from replicator.oci import Digest, Reference, Repository
 from replicator.platforms import Platforms, covers
 
@@ -22,6 +23,10 @@ class Verdict(Enum):
     """It differs, but the source's content came from there: the destination's own newer content will come over."""
     CONFLICT = auto()
     """Another rule, with another source, wrote it."""
+    YIELD = auto()
+    """It differs, and the destination's goes on: it will come over."""
+    CHOICE = auto()
+    """It differs, both were pushed at once, and a person has to choose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,8 @@ class Facts:
     `here` is what we wrote at the source, and `there` at the destination. `is_resync` says that no event told of a
     change, `is_answered` that a rule copies the destination's reference on, so that a change of it is heard of, and
     `is_strangers` that the rule which wrote `there` still wants it, and has nothing to do with this one's source.
-    `platforms` are those that the rule wants of an index.
+    `platforms` are those that the rule wants of an index. `meeting` is what is known of both contents, if the two
+    places send to each other.
     """
 
     wanted: Digest
@@ -74,13 +80,18 @@ class Facts:
     is_answered: bool = False
     is_strangers: bool = False
     platforms: Platforms = ()
+    meeting: Meeting | None = None
 
 
 def decide(facts: Facts) -> Verdict:
     """The verdict on a reference that exists at the source."""
     if facts.found == facts.wanted:
         return Verdict.COPY if lacks_platforms(facts) else Verdict.UNCHANGED
-    if _is_echo(facts):
+    if facts.meeting and facts.meeting.end:
+        winner = _winner(facts, facts.meeting)
+        if winner is not Winner.START:
+            return Verdict.YIELD if winner is Winner.END else Verdict.CHOICE
+    elif _is_echo(facts):
         return Verdict.ECHO
     if facts.found is None or facts.is_approved:
         return Verdict.COPY
@@ -100,6 +111,43 @@ def lacks_platforms(facts: Facts) -> bool:
     )
 
 
+def _winner(facts: Facts, meeting: Meeting) -> Winner:
+    """Who goes on where both ends hold something. What the versions do not know the records may: who has it of whom."""
+    winner = meeting.winner()
+    if winner is not Winner.EITHER:
+        return winner
+    goes, comes = is_from_start(facts), _came_back(facts)
+    if goes is not comes:
+        return Winner.START if goes else Winner.END
+    return meeting.preferred()
+
+
+def is_from_start(facts: Facts) -> bool:
+    """Whether what the destination holds came from the source, which holds something else by now."""
+    return facts.found is not None and _came_back(_turned_round(facts, facts.found))
+
+
+def awaits_event(facts: Facts) -> bool:
+    """Whether the destination holds what nobody knows anything of, so that its event may be on its way."""
+    meeting = facts.meeting
+    return meeting is not None and meeting.is_unheard and not _is_on_record(facts)
+
+
+def overrules(facts: Facts) -> bool:
+    """Whether a copy overwrites what was pushed at the same time, or what nobody knows anything of."""
+    meeting = facts.meeting
+    if meeting is None or meeting.end is None:
+        return False
+    return meeting.is_conflict or not (meeting.end.history or _is_on_record(facts))
+
+
+def _is_on_record(facts: Facts) -> bool:
+    """Whether the destination holds what we put there, or what we copied to the source once."""
+    here, there = facts.here, facts.there
+    is_ours = there is not None and facts.found in (there.digest, there.intent)
+    return is_ours or (here is not None and facts.found == here.digest)
+
+
 def _is_echo(facts: Facts) -> bool:
     """Whether what the source holds came from the destination, which will send by itself what it has now.
 
@@ -109,7 +157,7 @@ def _is_echo(facts: Facts) -> bool:
     """
     if not _came_back(facts):
         return False
-    if facts.found is None or not _came_back(_turned_round(facts, facts.found)):
+    if facts.found is None or not is_from_start(facts):
         return True
     return facts.wanted < facts.found
 

@@ -12,6 +12,7 @@ from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.epoch import Epoch, Pulse
 from replicator.ledger.fleet import Fleet, Sighting
 from replicator.ledger.flights import Boarding, Flights
+from replicator.ledger.holdings import Holdings, Noted
 from replicator.ledger.inbox import Inbox, Notification
 from replicator.ledger.inventory import Capability, Copy, Inventory
 from replicator.ledger.keeper import Keeper
@@ -48,12 +49,14 @@ __all__ = [
     "Flights",
     "Footing",
     "Habit",
+    "Holdings",
     "Inbox",
     "Inventory",
     "JobView",
     "Keeper",
     "Lane",
     "Ledger",
+    "Noted",
     "Notification",
     "Pause",
     "PauseKind",

@@ -18,6 +18,7 @@ from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.copied import Copied
 from replicator.ledger.flights import Flights
 from replicator.ledger.gate import Alone, Gate
+from replicator.ledger.holdings import Holdings
 from replicator.ledger.scripts import Scripts
 from replicator.ledger.uploads import Uploads
 from replicator.ledger.waiters import Waiters
@@ -48,6 +49,7 @@ class Fleet:
         self._capabilities: dict[tuple[str, str], tuple[bool, float]] = {}
         self.companions = Companions(client)
         self.flights = Flights(client)
+        self.holdings = Holdings(client)
         self.waiters = Waiters(client)
         self.uploads = Uploads(client)
         scripts = Scripts(client)

@@ -13,6 +13,7 @@ from replicator.transfer.deletion import ALL_ITS_TAGS, NOT_OURS, WITHIN_AN_HOUR
 from replicator.transfer.emptied import EMPTIED
 from replicator.transfer.provenance import CONFLICT
 from replicator.transfer.sparse import NO_SPARSE
+from replicator.transfer.two_ways import AT_ONCE
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-")
 _APPROVING = (
@@ -21,6 +22,7 @@ _APPROVING = (
     (EMPTIED, "deletes {end} although the source may have lost everything, this one alone"),
     (WITHIN_AN_HOUR, "deletes {end} beyond the cap of its rule, this one alone"),
     (NO_SPARSE, "changes nothing at {end}: only the rule can say what is to be there"),
+    (AT_ONCE, "writes what {start} holds over what was pushed at {end}, and everywhere else"),
     (CONFLICT, "writes what {start} holds over the other rule's copy at {end}"),
 )
 

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from replicator.platforms import parse_platform
 from replicator.rulefiles import grammar
+from replicator.rulefiles.conflict import conflict
 from replicator.rulefiles.document import Document, Path
 from replicator.rulefiles.files import (
     CredentialFile,
@@ -29,6 +30,7 @@ from replicator.rulefiles.retention import retention
 from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import (
     TLS,
+    Conflict,
     Credential,
     Destination,
     Filter,
@@ -144,6 +146,7 @@ def rule(read: RuleFile, keys: tuple[PublicKey, ...] = ()) -> Rule:
         delete_grace_s=grammar.seconds(read.delete_grace),
         delete_cap=read.delete_cap,
         override=read.override,
+        conflict=_conflict(read),
         enabled=read.enabled,
         was=(read.was,) if isinstance(read.was, str) else tuple(read.was),
     )
@@ -225,6 +228,13 @@ def _destination(read: str | DestinationFile) -> Destination:
         read.replace_count or 0,
         retention(read.retention) if read.retention else None,
     )
+
+
+def _conflict(read: RuleFile) -> Conflict | None:
+    if read.conflict is None:
+        return None
+    there = [item if isinstance(item, str) else item.registry for item in read.destinations]
+    return conflict(read.conflict, [read.source, *there])
 
 
 def _filters(read: list[FilterFile]) -> tuple[Filter, ...]:

@@ -21,6 +21,7 @@ from pydantic import (
 from replicator.oci import Repository
 from replicator.platforms import parse_platform
 from replicator.rulefiles import grammar
+from replicator.rulefiles.conflict import ConflictFile
 from replicator.rulefiles.mapping import (
     Duration,
     FileModel,
@@ -274,7 +275,7 @@ PlatformText = Annotated[str, AfterValidator(_platform)]
 class RuleFile(FileModel):
     """A rule: what is to be copied from where to where."""
 
-    later_keys = frozenset({"conflict", "poll", "mode"})
+    later_keys = frozenset({"poll", "mode"})
 
     name: RuleName = Field(description="The rule's name, unique in all files.")
     was: RuleNames = Field(
@@ -336,6 +337,12 @@ class RuleFile(FileModel):
     )
     override: bool = Field(
         default=True, description="Whether a tag that differs at the destination is moved."
+    )
+    conflict: ConflictFile | None = Field(
+        default=None,
+        description="Which push goes on where regions send to each other and a tag was pushed in several of them at"
+        " once: newest, priority (the source, then the destinations, or {priority: [...]}) or manual. It holds for all"
+        " rules between them; newest unless one of them says otherwise.",
     )
     enabled: bool = Field(default=True, description="false keeps the rule but does not follow it.")
 

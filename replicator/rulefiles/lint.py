@@ -12,12 +12,15 @@ from replicator.rulefiles.problems import Problem
 from replicator.rulefiles.wording import hint
 from replicator.rules import (
     Collision,
+    Dispute,
     FilterType,
     Registry,
     Rule,
     RuleSet,
     TriggerType,
     collisions,
+    disputes,
+    idle_conflicts,
     missed_names,
     overlaps,
     returns,
@@ -32,11 +35,14 @@ def mistakes(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
     for rule, entry in gathered.rules.values():
         yield from _source_mistakes(gathered, rule, entry)
         yield from _destination_mistakes(gathered, rule, entry)
+        yield from _order_mistakes(gathered, rule, entry)
     yield from _former_name_mistakes(gathered)
     # What stands in for a mistake proves nothing.
     whole = tuple(rule for rule in rules.rules if rule.name not in gathered.partial)
     for collision in collisions(replace(rules, rules=whole)):
         yield _at_destination(gathered, collision)
+    for dispute in disputes(replace(rules, rules=whole)):
+        yield _at_conflict(gathered, dispute)
 
 
 def warnings(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
@@ -53,6 +59,8 @@ def warnings(gathered: Gathered, rules: RuleSet) -> Iterator[Problem]:
         yield from _surprises(rule, entry)
     for collision in (*overlaps(rules), *returns(rules)):
         yield _at_destination(gathered, collision)
+    for dispute in idle_conflicts(rules):
+        yield _at_conflict(gathered, dispute)
 
 
 def _source_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
@@ -76,6 +84,14 @@ def _destination_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Itera
         seen.add(there.registry)
 
 
+def _order_mistakes(gathered: Gathered, rule: Rule, entry: Entry) -> Iterator[Problem]:
+    # A plain `priority` is made of names that are checked where they stand.
+    named = {rule.source, *(there.registry for there in rule.destinations)}
+    for index, name in enumerate(rule.conflict.order if rule.conflict else ()):
+        if name not in named and not gathered.knows(name):
+            yield entry.problem(_unknown(gathered, name), "conflict", "priority", index)
+
+
 def _former_name_mistakes(gathered: Gathered) -> Iterator[Problem]:
     claimed: dict[str, Entry] = {}
     for rule, entry in gathered.rules.values():
@@ -97,6 +113,11 @@ def _at_destination(gathered: Gathered, collision: Collision) -> Problem:
     rule, entry = gathered.rules[name]
     index = [there.registry for there in rule.destinations].index(collision.destination)
     return entry.problem(collision.message, *_destination(index))
+
+
+def _at_conflict(gathered: Gathered, dispute: Dispute) -> Problem:
+    _, entry = gathered.rules[dispute.rule]
+    return entry.problem(f"conflict: {dispute.message}", "conflict")
 
 
 def _destination(index: int) -> tuple[str | int, ...]:

@@ -8,7 +8,17 @@ from replicator.rules.matching import needs_labels, needs_manifest, takes_manife
 from replicator.rules.namespace import destination_repository
 from replicator.rules.registries import TLS, Credential, Limits, Registry, RegistryType, Webhook
 from replicator.rules.retention import Clause, Count, Kept, Retention, TagStatus, expired
-from replicator.rules.rule import PROMOTION, Destination, Rule, RuleSet, Signatures, TriggerType
+from replicator.rules.rings import Dispute, Ring, disputes, idle_conflicts, ring
+from replicator.rules.rule import (
+    PROMOTION,
+    Conflict,
+    ConflictRule,
+    Destination,
+    Rule,
+    RuleSet,
+    Signatures,
+    TriggerType,
+)
 from replicator.rules.schedule import Schedule, check_cron, check_timezone, is_due
 
 __all__ = [
@@ -16,10 +26,13 @@ __all__ = [
     "TLS",
     "Clause",
     "Collision",
+    "Conflict",
+    "ConflictRule",
     "Count",
     "Credential",
     "Decoration",
     "Destination",
+    "Dispute",
     "Filter",
     "FilterType",
     "Kept",
@@ -29,6 +42,7 @@ __all__ = [
     "RegistryType",
     "Resource",
     "Retention",
+    "Ring",
     "Rule",
     "RuleSet",
     "Schedule",
@@ -43,15 +57,18 @@ __all__ = [
     "check_timezone",
     "collisions",
     "destination_repository",
+    "disputes",
     "expired",
     "explain",
     "glob_match",
+    "idle_conflicts",
     "is_due",
     "missed_names",
     "needs_labels",
     "needs_manifest",
     "overlaps",
     "returns",
+    "ring",
     "takes_manifest",
     "takes_name",
     "takes_tag",

@@ -52,7 +52,7 @@ def collisions(rules: RuleSet) -> list[Collision]:
     in line anyway; a rule that copies a repository onto itself; and rules that copy their own copies without end.
     """
     lanes = rules.lanes
-    writes = [write for rule, there in lanes for write in _writes(rule, there, _names(rule))]
+    writes = [write for rule, there in lanes for write in _writes(rule, there, names_to_try(rule))]
     exact = [write for write in writes if write.exact and not _filters(write.rule, FilterType.LABEL)]
     return list(dict.fromkeys([*_onto_itself(writes), *_endless(lanes), *_meetings(exact, rules)]))
 
@@ -62,7 +62,7 @@ def overlaps(rules: RuleSet) -> list[Collision]:
     lanes = rules.lanes
     pool: dict[str, bool] = {_COMMON_NAME: False}
     for rule, _ in lanes:
-        pool.update(dict.fromkeys(_names(rule), False))
+        pool.update(dict.fromkeys(names_to_try(rule), False))
     names = dict(list(pool.items())[: 16 + _TRIALS // (len(lanes) + 1)])
     writes = [write for rule, there in lanes for write in _writes(rule, there, names)]
     certain = {(item.rules, item.destination) for item in collisions(rules)}
@@ -80,9 +80,9 @@ def returns(rules: RuleSet) -> list[Collision]:
     """
     found = []
     for rule, there in rules.lanes:
-        for write in _writes(rule, there, _names(rule)) if rule.platforms_rewrite else ():
+        for write in _writes(rule, there, names_to_try(rule)) if rule.platforms_rewrite else ():
             for other in rules.rules:
-                tag = _common_tag(rule, other)
+                tag = common_tag(rule, other)
                 if other.source == write.place[0] and writes(other, write.place[1], tag, write.source):
                     message = (
                         f"the rule {other.name} may bring back to {_path(write.source)} what the rule {rule.name}"
@@ -100,7 +100,7 @@ def _patterns(rule: Rule, kind: FilterType) -> list[str]:
     return [str(item.value) for item in _filters(rule, kind) if not item.excludes]
 
 
-def _names(rule: Rule) -> dict[str, bool]:
+def names_to_try(rule: Rule) -> dict[str, bool]:
     """Names to try, and whether a pattern of the rule spells them out."""
     names: dict[str, bool] = {}
     for pattern in _patterns(rule, FilterType.NAME):
@@ -128,7 +128,7 @@ def _meetings(writes: Sequence[_Write], rules: RuleSet) -> Iterator[Collision]:
     for place, meeting in by_place.items():
         for one, other in combinations(meeting, 2):
             names = tuple(dict.fromkeys((one.rule.name, other.rule.name)))
-            tag = _common_tag(one.rule, other.rule)
+            tag = common_tag(one.rule, other.rule)
             if (names, place[0]) in seen or tag is None or not _may_meet(one, other, rules):
                 continue
             seen.add((names, place[0]))
@@ -146,7 +146,8 @@ def _may_meet(one: _Write, other: _Write, rules: RuleSet) -> bool:
     return len(set(kinds) - {Resource.ARTIFACT}) < 2 and not connected(rules, one.source, other.source)
 
 
-def _common_tag(one: Rule, other: Rule) -> Tag | None:
+def common_tag(one: Rule, other: Rule) -> Tag | None:
+    """A tag that both rules take, if one was found."""
     for name in (*_tags(one), *_tags(other), *_COMMON_TAGS):
         try:
             tag = Tag(name)
@@ -177,8 +178,8 @@ def _endless(lanes: Sequence[tuple[Rule, Destination]]) -> Iterator[Collision]:
     for rule, there in lanes:
         if not there.namespace or not 0 <= there.replace_count <= there.namespace.count("/"):
             continue
-        tag = _common_tag(rule, rule)
-        for write in _writes(rule, there, _names(rule)):
+        tag = common_tag(rule, rule)
+        for write in _writes(rule, there, names_to_try(rule)):
             chain = _chain(by_source, write.source, tag)
             if chain:
                 names = tuple(sorted({each.rule.name for each in chain}))

@@ -32,6 +32,32 @@ class Signatures(StrEnum):
     """They follow, and what has none is not shown at a destination."""
 
 
+class ConflictRule(StrEnum):
+    """Which content goes on where several were pushed at once, in regions that send to each other."""
+
+    NEWEST = "newest"
+    """The one whose push was recorded last."""
+    PRIORITY = "priority"
+    """The one of the registry that is named first."""
+    MANUAL = "manual"
+    """The one that a person chooses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """A conflict rule, and for `priority` the registries in their order."""
+
+    kind: ConflictRule = ConflictRule.NEWEST
+    order: tuple[str, ...] = ()
+
+    def weight(self, registry: str) -> int:
+        """The more of it, the sooner a content of that registry goes on; one that is not named comes last."""
+        return len(self.order) - self.order.index(registry) if registry in self.order else 0
+
+    def __str__(self) -> str:
+        return f"{self.kind}: [{', '.join(self.order)}]" if self.order else str(self.kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """One registry that a rule copies to, and where its repositories land there.
@@ -76,6 +102,8 @@ class Rule:
     delete_cap: int = 100
     """Deletions an hour and destination; more are blocked until a person approves."""
     override: bool = True
+    conflict: Conflict | None = None
+    """What it says of conflicts, if it says anything: then for all rules of its ring."""
     enabled: bool = True
     was: tuple[str, ...] = ()
     """Names that it had before: what the ledger knows by them is still this rule's."""

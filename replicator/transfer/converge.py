@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from replicator.errors import PermanentError, TemporaryError, Unavailable
+from replicator.jobs import Outcome
 from replicator.oci import Digest
 from replicator.rules import RuleSet
 from replicator.transfer.crossing import Crossing
@@ -15,6 +16,7 @@ from replicator.transfer.deletion import remove
 from replicator.transfer.reading import Hint, read_source, source_digest
 from replicator.transfer.result import Result
 from replicator.transfer.route import Route
+from replicator.transfer.two_ways import TwoWays
 from replicator.transfer.writing import Writer
 
 ROUNDS = 5
@@ -26,15 +28,30 @@ def converge(route: Route, writer: Writer, rules: RuleSet, hint: Hint | None) ->
 
     Raises the registries' errors, LeaseLost, and TemporaryError if the source keeps moving.
     """
-    crossing = Crossing(route, writer, rules)
     for _ in range(ROUNDS):
+        two_ways = TwoWays.of(route, rules)  # before anything is read: see there
         reading = read_source(route, writer.lease, hint)
         manifest, hint = reading.manifest, None
         route.answered(route.rule.source)
-        result = crossing.bring(manifest) if manifest else remove(route, writer, rules)
+        if manifest:
+            result = Crossing(route, writer, rules, two_ways).bring(manifest)
+        else:
+            result = _gone(route, writer, rules, two_ways)
         if not writer.wrote or _source_now(route) == (manifest.digest if manifest else None):
             return replace(result, is_settled=reading.is_settled)
     raise TemporaryError(f"{route.start} changed {ROUNDS} times while it was being copied", retry_after=1.0)
+
+
+def _gone(route: Route, writer: Writer, rules: RuleSet, two_ways: TwoWays | None) -> Result:
+    result = remove(route, writer, rules)
+    if result.outcome is not Outcome.BLOCKED or two_ways is None or result.digest is None:
+        return result
+    if not two_ways.comes_back(result.digest):
+        return result
+    two_ways.call(result.digest, writer.lease)
+    return Result(
+        Outcome.UNCHANGED, result.digest, "it was pushed at the destination, and comes back from there"
+    )
 
 
 def promote(

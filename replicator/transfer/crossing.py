@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 from replicator.errors import NotYet, SparseRefused, TemporaryError
 from replicator.jobs import Job, Outcome
@@ -29,6 +30,7 @@ from replicator.transfer.route import Route
 from replicator.transfer.selection import Selection
 from replicator.transfer.signed import hold_back, wake_subjects
 from replicator.transfer.sparse import forms, held, note, platforms_of, refused
+from replicator.transfer.two_ways import TwoWays, choice_between
 from replicator.transfer.writing import Writer
 from replicator.verdict import Facts, Verdict, decide, is_lost, origins, was_cut_short
 
@@ -44,6 +46,8 @@ class Crossing:
     route: Route
     writer: Writer
     rules: RuleSet
+    two_ways: TwoWays | None = None
+    """What is known of both ends, if they send to each other."""
 
     def bring(self, manifest: Manifest) -> Result:
         """Bring the destination in line with a reference that exists at the source."""
@@ -134,12 +138,19 @@ class Crossing:
         facts = provenance.facts(form.manifest.digest, found, override=override)
         if was_cut_short(facts):
             provenance.confirm([(route.landing, facts.wanted)])
-        verdict = decide(facts)
+        two_ways = self.two_ways
+        facts, verdict = two_ways.decide(facts, provenance) if two_ways else (facts, decide(facts))
         # No event tells of a signature that comes after a promotion, so that promoting once more looks for it.
         is_doubted = route.claim.is_repair or (route.is_promotion and verdict is Verdict.UNCHANGED)
         doubts = Doubts.of(route) if is_doubted else None
         if verdict is Verdict.COPY:
-            return self._send(choice, facts, provenance, doubts)
+            result = self._send(choice, facts, provenance, doubts)
+            if two_ways and result.outcome is Outcome.COPIED:
+                detail = two_ways.settled(facts, self.writer.lease)
+                result = replace(result, detail=result.detail or detail)
+            return result
+        if two_ways:
+            two_ways.left(facts, verdict, self.writer.lease)
         if verdict is Verdict.UNCHANGED and doubts and not doubts.are_unfounded(route.landing, facts.wanted):
             # Whose tag this is does not change: somebody may have pushed there what we would have copied.
             return self._carry(form, provenance, doubts=doubts)
@@ -160,7 +171,9 @@ class Crossing:
 
     def _sought(self, provenance: Provenance, *, override: bool) -> Digest | None:
         """What the destination holds, unless it is known to lack it, and nothing would be kept from being moved."""
-        return None if override and provenance.is_still_absent() else self._found()
+        # Where people push at both ends, what was absent may be there by now, and not for us to overwrite.
+        is_known = override and self.two_ways is None and provenance.is_still_absent()
+        return None if is_known else self._found()
 
     def _found(self) -> Digest | None:
         """What the destination holds now where the reference lands."""
@@ -189,6 +202,8 @@ class Crossing:
         followers = tuple(artifact.followers())
         provenance.announce_followers(followers)
         plan = steps(artifact, route.landing, self._ground(artifact, is_lost=lost))
+        if facts and facts.meeting:
+            self.writer.last_look = partial(self._look_there_again, facts)
         self.writer.carry_out(doubts.without_what_is_there(plan) if doubts else plan)
         landed: list[Follower] = [(route.landing, digest)] if facts else []
         provenance.confirm([*landed, *followers], plan.manifests)
@@ -251,6 +266,11 @@ class Crossing:
             if isinstance(tag, Tag) and not self._is_still(tag, digest)
         )
 
+    def _look_there_again(self, facts: Facts) -> None:
+        """Raise NotYet if somebody pushed at the destination while we were bringing the parts."""
+        if self._found() != facts.found:
+            raise NotYet(f"{self.route.end} was moved while it was being copied", retry_after=0.0)
+
     def _is_still(self, tag: Tag, digest: Digest) -> bool:
         try:
             head = self.route.source.head_manifest(self.route.repository, tag)
@@ -292,6 +312,12 @@ def _stays(verdict: Verdict, facts: Facts) -> Result:
             return Result(Outcome.SKIPPED, facts.found, f"override is off, so that {facts.found} stays")
         case Verdict.ECHO:
             return Result(Outcome.UNCHANGED, facts.found, "an echo: the source has this from the destination")
+        case Verdict.YIELD:
+            return Result(
+                Outcome.UNCHANGED, facts.found, f"{facts.found} goes on, which the destination holds"
+            )
+        case Verdict.CHOICE:
+            return Result(Outcome.BLOCKED, facts.found, choice_between(facts))
         case Verdict.CONFLICT:
             return Result(Outcome.BLOCKED, facts.found, CONFLICT)
         case _:

@@ -78,6 +78,30 @@ class Lease:
             ]
         )
 
+    def pass_on(self, jobs: Iterable[Job], digest: Digest) -> None:
+        """Submit other jobs as the event of a push would have done. A resync would restore what was deleted."""
+        claim = self.claim
+        self._ledger.submit(
+            [
+                Submission(
+                    job,
+                    since=claim.claimed_at,
+                    action="push",
+                    digest=digest,
+                    trace=claim.trace,
+                    is_news=False,
+                    is_urgent=claim.is_urgent,
+                )
+                for job in jobs
+            ]
+        )
+
+    def reconsider(self, jobs: Iterable[Job], digest: Digest, mark: str) -> None:
+        """Submit those of the jobs that are blocked for a reason with that mark, as the event of a push would."""
+        named = {job.id: job for job in jobs}
+        reasons = self._ledger.view.block_reasons(named)
+        self.pass_on([named[job_id] for job_id, reason in reasons.items() if mark in reason], digest)
+
     def rouse(self, jobs: Sequence[Job], subject: Digest) -> bool:
         """Have jobs look at `subject` at once, parked or not. True if no worker is at any of them right now."""
         claim, ledger = self.claim, self._ledger

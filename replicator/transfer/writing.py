@@ -1,5 +1,6 @@
 """Carrying out a plan at the destination: the blobs first, then the manifests one after another, the tag last."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -22,6 +23,8 @@ class Writer:
     hands: ThreadPoolExecutor
     moved: Moved = field(default_factory=Moved)
     wrote: bool = False
+    last_look: Callable[[], None] | None = None
+    """What is done before the reference itself is written, if anything; it raises if that must not be."""
 
     def carry_out(self, plan: Plan) -> None:
         """Afterwards the destination holds everything that the plan names.
@@ -48,6 +51,8 @@ class Writer:
     def _write(self, plan: Plan) -> None:
         lists = Lists.of(plan, self.route, self.lease)
         for step in plan.writes:
+            if self.last_look and step.reference == self.route.landing:
+                self.last_look()
             self.lease.check()
             self.wrote = True
             with tracer.start_as_current_span(

@@ -1,6 +1,7 @@
 """Two-way rules come to rest: `decide` and its records in a model of jobs, over histories of pushes, moves and deletes.
 
-Regions copy one tag to each other. Every change of it, by a person or by a copy, posts an event, which asks for jobs.
+Regions copy one tag to each other. Every change of it, by a person or by a copy, posts an event, which asks for jobs;
+none tells when it was. `test_conflicting_pushes` is about that.
 Jobs run step by step, in any order, and some workers die on the way; those of the same two regions take turns, and no
 two write in one region, as their locks have it.
 """
@@ -12,7 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from replicator.conflicts import Holding, Meeting, Sight, recognised
 from replicator.oci import Digest
+from replicator.rules import Conflict
 from replicator.verdict import (
     Facts,
     Removal,
@@ -40,6 +43,7 @@ class Regions:
     deletion: bool
     held: dict[str, Digest] = field(default_factory=dict)
     written: dict[str, Written] = field(default_factory=dict)
+    known: dict[str, Holding] = field(default_factory=dict)
     pending: dict[Route, int] = field(default_factory=dict)
     """What is to be done, and how often it was asked for: its generation."""
     running: dict[Route, tuple[int, Iterator[None]]] = field(default_factory=dict)
@@ -95,8 +99,11 @@ class Regions:
 
     def _job(self, start: str, end: str) -> Iterator[None]:
         while True:
+            before = self.known.get(start)
             wanted = self.held.get(start)
             yield
+            if wanted and self.known.get(start) != before:
+                continue  # it may have moved on
             wrote = yield from self._bring(start, end, wanted) if wanted else self._remove(start, end)
             if not wrote or self.held.get(start) == wanted:
                 return
@@ -112,10 +119,15 @@ class Regions:
             there=self.written.get(end),
             is_resync=self.is_resync,
             is_answered=True,
+            meeting=self._meeting(start, end, wanted),
         )
         if was_cut_short(facts):
             self._note(end, digest=wanted, intent=wanted)
-        if decide(facts) is not Verdict.COPY:
+        verdict = decide(facts)
+        self._know(facts, verdict)
+        if verdict is Verdict.YIELD:
+            self.tell((end, start))
+        if verdict is not Verdict.COPY:
             return False
         yield
         self._note(end, start=start, intent=wanted, origins=origins(facts))
@@ -124,7 +136,24 @@ class Regions:
         self.move(end, wanted)
         yield
         self._note(end, digest=wanted, intent=wanted)
+        self.known[end] = self.known[end].put() if self.known[end].intended else self.known[end]
         return True
+
+    def _meeting(self, start: str, end: str, wanted: Digest) -> Meeting:
+        self.clock += 1
+        first, *second = [
+            recognised(self.known.get(name, Holding()), Sight(name, digest, self.clock))
+            for name, digest in ((start, wanted), (end, self.held.get(end)))
+            if digest
+        ]
+        return Meeting(first, second[0] if second else None, Conflict())
+
+    def _know(self, facts: Facts, verdict: Verdict) -> None:
+        ends = (facts.start, facts.end)
+        known = [self.known.get(name, Holding()) for name in ends]
+        is_same, copies = facts.wanted == facts.found, verdict is Verdict.COPY
+        assert facts.meeting
+        self.known.update(zip(ends, facts.meeting.noted(*known, is_same=is_same, copies=copies), strict=True))
 
     def _remove(self, start: str, end: str) -> Iterator[None]:
         found, record = self.held.get(end), self.written.get(end)

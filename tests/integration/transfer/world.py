@@ -19,6 +19,7 @@ from replicator.operate import Desk
 from replicator.registry import RegistryClient
 from replicator.rules import Destination, Filter, FilterType, Registry, RegistryType, Rule, RuleSet
 from replicator.transfer import Leases, Tools, bring_in_line
+from replicator.verdict import place
 from tests.fakes.harbor import FakeHarbor
 from tests.fakes.images import Image, delete, push
 from tests.fakes.registry import FakeRegistry
@@ -146,8 +147,15 @@ class World:
         digest = self.digest(name, reference, repository=found[1])
         action = Action.PUSH if request.method == "PUT" else Action.DELETE
         event = Event(name, action, Repository(found[1]), tag, digest or (None if tag else Digest(reference)))
+        if tag and digest:
+            self.hear(name, tag, digest, repository=found[1])
         for job in jobs_for(event, self.rules):
             self.tell(job, action, event.digest)
+
+    def hear(self, name: str, tag: str, digest: Digest, *, repository: str = API) -> None:
+        """An event told of that content, just now."""
+        where = place(name, Repository(repository), Tag(tag))
+        self.ledger.fleet.holdings.hear(where, digest, self.ledger.view.now())
 
     # What people do at registries
 

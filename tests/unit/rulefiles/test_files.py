@@ -223,7 +223,6 @@ def test_a_bad_glob_is_a_mistake_even_where_matching_would_not_meet_it(tmp_path:
 @pytest.mark.parametrize(
     "key",
     [
-        "conflict",
         "poll",
         "mode",
     ],

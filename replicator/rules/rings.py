@@ -1,0 +1,160 @@
+"""Rings: places that send to each other, directly or by way of others, and how conflicts between them are decided.
+
+Every place of a ring gets what any other has, so all must decide alike. A conflict rule that one of the ring's rules
+states is that of all of them, and those that state one must agree. Which rules form a ring depends on the repository
+and the tag. `disputes` finds what can be found before any repository is looked at, by witnesses as collisions are;
+should rules disagree all the same, a person decides.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TypeVar
+
+from replicator.oci import Repository, Tag
+from replicator.rules.collisions import common_tag, names_to_try
+from replicator.rules.links import Place
+from replicator.rules.matching import takes_name, takes_tag
+from replicator.rules.namespace import destination_repository
+from replicator.rules.rule import Conflict, ConflictRule, Rule, RuleSet
+
+T = TypeVar("T")
+
+_PLACES = 100
+"""How many places copies are followed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Places that each get what the others have, and the rules that see to it, in their order."""
+
+    places: frozenset[Place]
+    rules: tuple[Rule, ...]
+
+    @property
+    def stated(self) -> tuple[Conflict, ...]:
+        """The different conflict rules that its rules state."""
+        return tuple(dict.fromkeys(rule.conflict for rule in self.rules if rule.conflict))
+
+    @property
+    def conflict(self) -> Conflict:
+        """The conflict rule that holds for all of it."""
+        if len(self.stated) > 1:
+            return Conflict(ConflictRule.MANUAL)
+        return self.stated[0] if self.stated else Conflict()
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """What is wrong with the conflict rules of a ring, and the rule where it is to be mended."""
+
+    rule: str
+    message: str
+
+
+def ring(rules: RuleSet, place: Place, tag: Tag) -> Ring | None:
+    """The ring that the tag of that place is in, if it is in one."""
+    leads_to = _reachable(place, lambda start: _targets(rules, start, tag))
+    comes_from: dict[Place, set[Place]] = {}
+    for start, ends in leads_to.items():
+        for end in ends:
+            comes_from.setdefault(end, set()).add(start)
+    places = frozenset(_reachable(place, lambda end: comes_from.get(end, set())))
+    if len(places) < 2:
+        return None
+    return Ring(places, tuple(rule for rule in rules.rules if _belongs(rules, rule, places, tag)))
+
+
+def disputes(rules: RuleSet) -> list[Dispute]:
+    """Every ring whose rules state conflict rules that differ, or an order that lacks one of its registries."""
+    found: dict[Dispute, None] = {}
+    for each, witness in _witnessed(rules):
+        last = next(rule for rule in reversed(each.rules) if rule.conflict)
+        if len(each.stated) > 1:
+            said = " and ".join(f"{rule.name} ({rule.conflict})" for rule in each.rules if rule.conflict)
+            message = f"{said} decide differently about {witness}, which goes round: state it in one of them"
+            found[Dispute(last.name, message)] = None
+            continue
+        order = each.conflict.order
+        absent = sorted({registry for registry, _ in each.places}.difference(order)) if order else ()
+        if absent:
+            message = f"the order lacks {' and '.join(absent)}, which {witness} goes round by as well"
+            found[Dispute(last.name, message)] = None
+    return list(found)
+
+
+def idle_conflicts(rules: RuleSet) -> list[Dispute]:
+    """The rules whose conflict rule decides nothing, because nobody brings back what they copy: worth a warning."""
+    busy = {rule.name for each, _ in _witnessed(rules) for rule in each.rules}
+    message = "decides nothing: no rule brings back what this one copies"
+    return [
+        Dispute(rule.name, message)
+        for rule in rules.rules
+        if rule.enabled and rule.conflict and rule.name not in busy
+    ]
+
+
+def _witnessed(rules: RuleSet) -> Iterator[tuple[Ring, str]]:
+    """The rings that can be shown, of which some rule states a conflict rule, each with a reference that it is of."""
+    seen = set()
+    if not any(rule.conflict for rule in rules.rules):
+        return
+    for rule in filter(lambda rule: rule.enabled and _may_return(rules, rule), rules.rules):
+        tags = dict.fromkeys(filter(None, (common_tag(rule, other) for other in rules.rules)))
+        for name, tag in product(names_to_try(rule), tags):
+            try:
+                start = (rule.source, Repository(name))
+            except ValueError:
+                continue
+            found = ring(rules, start, tag)
+            if found and found.stated and found not in seen:
+                seen.add(found)
+                yield found, f"{rule.source}/{name}:{tag}"
+
+
+def _may_return(rules: RuleSet, rule: Rule) -> bool:
+    """Whether registries that the rule copies to send to others, and these at last to its source."""
+
+    def ends(registry: str) -> set[str]:
+        return {
+            there.registry
+            for each in rules.rules
+            if each.enabled and each.source == registry
+            for there in each.destinations
+        }
+
+    return any(rule.source in found for found in _reachable(rule.source, ends).values())
+
+
+def _targets(rules: RuleSet, start: Place, tag: Tag) -> set[Place]:
+    """Where the tag of that place is copied to."""
+    found = set()
+    for rule in rules.rules:
+        if not rule.enabled or rule.source != start[0] or not takes_tag(rule, tag):
+            continue
+        if not takes_name(rule, start[1]):
+            continue
+        for there in rule.destinations:
+            try:
+                found.add((there.registry, destination_repository(there, start[1])))
+            except ValueError:
+                continue
+    return found
+
+
+def _belongs(rules: RuleSet, rule: Rule, places: frozenset[Place], tag: Tag) -> bool:
+    alone = replace(rules, rules=(rule,))
+    return any(_targets(alone, start, tag) & places for start in places)
+
+
+def _reachable(start: T, ends: Callable[[T], set[T]]) -> dict[T, set[T]]:
+    """Everything that `start` leads to, itself included, each with what it leads to."""
+    found: dict[T, set[T]] = {}
+    waiting = deque([start])
+    while waiting and len(found) < _PLACES:
+        each = waiting.popleft()
+        if each not in found:
+            found[each] = ends(each)
+            waiting.extend(found[each])
+    return found
