@@ -155,22 +155,17 @@ class Meeting:
     def _rank(self, version: Version) -> tuple[int, float, Digest]:
         return self.rule.weight(version.author.partition("|")[0]), version.at, version.digest
 
-    def noted(self, start: Holding, end: Holding, *, is_same: bool, copies: bool) -> tuple[Holding, Holding]:
+    def noted(self, start: Holding, end: Holding, *, copies: bool) -> tuple[Holding, Holding]:
         """What is known of both ends from now on, which were known to hold `start` and `end`.
 
-        `is_same` says that both hold the same, `copies` that the start's content is about to be written at the end.
-        Nobody else writes at the end meanwhile, so that what somebody intended there once will not come any more.
+        `copies` says that the start's content is about to be written at the end. Nobody else writes there meanwhile,
+        so that what somebody intended there once will not come any more.
         """
-        if is_same:
-            agreed = self._agreed()
+        if self.end and self.end.digest == self.start.digest:
+            # Pushed in both regions, or one has it of the other, unnoticed: it is one version from now on.
+            first, second = sorted((self.start, self.end), key=lambda version: (version.at, version.author))
+            agreed = second.over(first)
             return start.showing(agreed), Holding(agreed, None, end.noted_at)
         intended = self.start.over(self.end) if self.end else self.start
         there = Holding(self.end or end.held, intended if copies else None, end.noted_at)
         return start.showing(self.start), there
-
-    def _agreed(self) -> Version:
-        """One version for what was pushed in both regions, or came to the other unnoticed."""
-        if self.end is None:
-            return self.start
-        first, second = sorted((self.start, self.end), key=lambda version: (version.at, version.author))
-        return second.over(first)

@@ -169,8 +169,7 @@ class TwoWays:
         if facts.meeting is None:
             return True
         places, before = (self.route.start, self.route.end), self._known
-        is_same, copies = facts.found == facts.wanted, verdict is Verdict.COPY
-        after = facts.meeting.noted(*before, is_same=is_same, copies=copies)
+        after = facts.meeting.noted(*before, copies=verdict is Verdict.COPY)
         changes = {
             place: (noted, holding)
             for place, noted, holding in zip(places, self.noted, after, strict=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.conflicts import Holding, Meeting, Sight, recognised
@@ -27,6 +27,7 @@ from replicator.verdict import (
     was_cut_short,
 )
 
+HISTORIES = settings(max_examples=40)
 RESTS_WITHIN = 300
 """Jobs that may end before everything has to be at rest."""
 
@@ -221,8 +222,7 @@ class Regions:
             self.written[end] = replace(self.written[end], digest=wanted, at=self.now())
         verdict = decide(facts)
         self.known[start], self.known[end] = (
-            replace(holding, noted_at=at)
-            for holding in meeting.noted(*known, is_same=wanted == found, copies=verdict is Verdict.COPY)
+            replace(holding, noted_at=at) for holding in meeting.noted(*known, copies=verdict is Verdict.COPY)
         )
         if verdict is Verdict.CHOICE:
             self.blocked[start, end] = (wanted, found)
@@ -307,6 +307,7 @@ def disturb(regions: Regions, data: st.DataObject) -> None:
 
 
 @SHAPES
+@HISTORIES
 @given(data=st.data())
 def test_of_pushes_at_once_the_one_that_was_recorded_last_ends_everywhere(
     routes: tuple[Route, ...], data: st.DataObject
@@ -323,6 +324,7 @@ def test_of_pushes_at_once_the_one_that_was_recorded_last_ends_everywhere(
 
 
 @SHAPES
+@HISTORIES
 @given(data=st.data())
 def test_of_pushes_at_once_the_one_of_the_first_registry_ends_everywhere(
     routes: tuple[Route, ...], data: st.DataObject
@@ -340,6 +342,7 @@ def test_of_pushes_at_once_the_one_of_the_first_registry_ends_everywhere(
 
 
 @SHAPES
+@HISTORIES
 @given(data=st.data())
 def test_what_a_person_chooses_ends_everywhere(routes: tuple[Route, ...], data: st.DataObject) -> None:
     regions = in_line(routes, MANUAL, data)
@@ -360,6 +363,7 @@ def test_what_a_person_chooses_ends_everywhere(routes: tuple[Route, ...], data: 
 
 @SHAPES
 @pytest.mark.parametrize("conflict", [NEWEST, Conflict(ConflictRule.PRIORITY, ("us", "eu"))], ids=str)
+@HISTORIES
 @given(data=st.data())
 def test_any_history_comes_to_rest_alike_everywhere_after_a_sweep(
     routes: tuple[Route, ...], conflict: Conflict, data: st.DataObject
@@ -394,6 +398,7 @@ def test_any_history_comes_to_rest_alike_everywhere_after_a_sweep(
 
 
 @SHAPES
+@HISTORIES
 @given(data=st.data())
 def test_contents_of_which_nothing_is_known_end_alike_whoever_begins(
     routes: tuple[Route, ...], data: st.DataObject

@@ -90,7 +90,7 @@ def test_what_meets_nothing_is_preferred() -> None:
 
 
 def test_what_was_chosen_has_both_histories() -> None:
-    _, there = Meeting(AT_EU, AT_US, EU_FIRST).noted(Holding(), Holding(), is_same=False, copies=True)
+    _, there = Meeting(AT_EU, AT_US, EU_FIRST).noted(Holding(), Holding(), copies=True)
 
     assert there.intended == replace(AT_EU, history={EU: 5.0, US: 6.0})
     assert there.held == AT_US
@@ -98,7 +98,7 @@ def test_what_was_chosen_has_both_histories() -> None:
 
 
 def test_a_copy_that_nothing_was_in_the_way_of_keeps_its_version() -> None:
-    assert Meeting(AT_EU, None, NEWEST).noted(Holding(), KNOWN, is_same=False, copies=True) == (
+    assert Meeting(AT_EU, None, NEWEST).noted(Holding(), KNOWN, copies=True) == (
         Holding(AT_EU),
         Holding(BASE, AT_EU, 2.0),
     )
@@ -108,7 +108,7 @@ def test_the_same_content_in_both_regions_becomes_one_version() -> None:
     twin = replace(AT_US, digest=ONE)
     agreed = replace(twin, history={EU: 5.0, US: 6.0})
 
-    assert Meeting(AT_EU, twin, NEWEST).noted(Holding(), Holding(), is_same=True, copies=False) == (
+    assert Meeting(AT_EU, twin, NEWEST).noted(Holding(), Holding(), copies=False) == (
         Holding(agreed),
         Holding(agreed),
     )

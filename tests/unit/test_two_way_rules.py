@@ -151,9 +151,8 @@ class Regions:
     def _know(self, facts: Facts, verdict: Verdict) -> None:
         ends = (facts.start, facts.end)
         known = [self.known.get(name, Holding()) for name in ends]
-        is_same, copies = facts.wanted == facts.found, verdict is Verdict.COPY
         assert facts.meeting
-        self.known.update(zip(ends, facts.meeting.noted(*known, is_same=is_same, copies=copies), strict=True))
+        self.known.update(zip(ends, facts.meeting.noted(*known, copies=verdict is Verdict.COPY), strict=True))
 
     def _remove(self, start: str, end: str) -> Iterator[None]:
         found, record = self.held.get(end), self.written.get(end)
