@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.rig import AccessLog, Up, machine, need
+from benchmarks.rig import AccessLog, Up, machine, need, percentile
 from tests.fakes import images
 from tests.fakes.images import Image
 from tests.fakes.raw import RawClient
@@ -184,12 +184,12 @@ def _print(found: dict[str, list[float]], options: argparse.Namespace) -> None:
     print()
     print(f"{'seconds':14} {'median':>8} {'p90':>8} {'p99':>8} {'least':>8}")
     for name, values in found.items():
-        figures = (statistics.median(values), _percentile(values, 90), _percentile(values, 99), min(values))
+        figures = (statistics.median(values), percentile(values, 90), percentile(values, 99), min(values))
         print(f"{name:14} " + " ".join(f"{value:8.3f}" for value in figures))
     ours, peers = (statistics.median(values) for values in found.values())
     print()
     print(f"ratio of medians, replicator to skopeo: {ours / peers:.2f}")
-    slowest = _percentile(found["replicator up"], 99)
+    slowest = percentile(found["replicator up"], 99)
     reached = ours <= AIM_MEDIAN_S and slowest <= AIM_P99_S
     aims = f"a median of {AIM_MEDIAN_S} and a p99 of {AIM_P99_S} s"
     print(f"the aim, {aims}, is {'reached' if reached else 'missed'}: {ours:.3f} and {slowest:.3f}")
@@ -205,12 +205,6 @@ def _print_requests(requests: Sequence[Counter[str]], options: argparse.Namespac
     print(
         f"the aim, {most} requests for {options.layers + 1} blobs, is {'reached' if asked <= most else 'missed'}"
     )
-
-
-def _percentile(values: Sequence[float], percent: int) -> float:
-    """The smallest value that `percent` of all do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from replicator import __version__
@@ -104,6 +104,12 @@ class Up:
             # The whole tree has one process group, so nothing of it can stay behind.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """The smallest value that `percent` of all do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -(-percent * len(ordered) // 100) - 1)]
 
 
 def cpu_s(pids: Iterable[int]) -> float:
