@@ -2,6 +2,7 @@
 # make check   format, lint, types, import contracts, unit tests with the core covered by branch
 # make test    check, then every other test; on Debian, root gets the judges installed
 # make fuzz    hostile inputs by the million, for a quarter of an hour at most each kind (FUZZ_FLAGS=--seed=N repeats)
+# make chaos   tests that take long: ten thousand events and hundreds of faults, from five seeds
 # make lock    write requirements.lock anew from pyproject.toml (LOCK_FLAGS=--upgrade moves the pins)
 # make clean   remove what these made
 #
@@ -53,6 +54,11 @@ test: check judges
 
 fuzz: $(STAMP)
 	$(BIN)/python -m tests.fuzz $(FUZZ_FLAGS)
+
+chaos: $(STAMP) judges
+	$(BIN)/pytest tests -q -m chaos
+	$(BIN)/python -m tests.chaos --seeds 1 2 3 4 5
+	$(BIN)/python -m tests.chaos --seeds 1 2 --kill-sources
 
 judges:
 	@absent=; for judge in $(JUDGES); do command -v $$judge >/dev/null || absent="$$absent $$judge"; done; \

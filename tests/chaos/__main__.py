@@ -1,4 +1,4 @@
-"""`python -m tests.chaos --seed 1 --events 10000 ...`: long chaos runs, and what they found. `make chaos` makes five."""
+"""`python -m tests.chaos --seed 1 --events 10000 ...`: long chaos runs. `make chaos` makes five."""
 
 import argparse
 import sys

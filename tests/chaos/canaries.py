@@ -5,7 +5,7 @@ Every secret of a `ChaosWorld` is a word that occurs nowhere else, and is looked
 
 import base64
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.chaos.world import API_TOKEN, SECRETS, ChaosWorld
@@ -33,9 +33,12 @@ def needles() -> dict[bytes, str]:
     return {**plain, **coded, base64.b64encode(login.encode()).rstrip(b"="): login}
 
 
-def found(world: ChaosWorld) -> list[str]:
-    """Each secret that is where it must not be, a sentence each. The world must run."""
-    places = [*_redis(world), *_logs(world), *_command_lines(world), *_answers(world)]
+Places = Iterable[tuple[str, bytes]]
+"""What was looked through, by name."""
+
+
+def leaks(places: Places) -> list[str]:
+    """Each secret that is in one of the places, a sentence each."""
     return [
         f"{name} holds the secret {secret!r}"
         for name, content in places
@@ -44,7 +47,8 @@ def found(world: ChaosWorld) -> list[str]:
     ]
 
 
-def _redis(world: ChaosWorld) -> Iterator[tuple[str, bytes]]:
+def stored(world: ChaosWorld) -> Places:
+    """All that Redis holds, and the files that it wrote; it must run."""
     for path in sorted(world.redis.directory.rglob("*")):
         if path.is_file():
             yield f"Redis' file {path.name}", path.read_bytes()
@@ -57,19 +61,21 @@ def _redis(world: ChaosWorld) -> Iterator[tuple[str, bytes]]:
                 yield f"the key {key.decode(errors='replace')}", key + (content or b"")
 
 
-def _logs(world: ChaosWorld) -> Iterator[tuple[str, bytes]]:
-    for log in world.logs():
-        yield f"the log of {log.parent.name}", log.read_bytes()
+def told(world: ChaosWorld) -> Places:
+    """What the roles logged (spans too, where they are printed), how they were called, and what they answer."""
+    yield from ((f"the log of {log.parent.name}", log.read_bytes()) for log in world.logs())
+    yield from _command_lines(world)
+    yield from _answers(world)
 
 
-def _command_lines(world: ChaosWorld) -> Iterator[tuple[str, bytes]]:
+def _command_lines(world: ChaosWorld) -> Places:
     for name in (*world.processes, "child"):
         for pid in world.pids(name):
             with contextlib.suppress(OSError):
                 yield f"the command line of {name}", Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
-def _answers(world: ChaosWorld) -> Iterator[tuple[str, bytes]]:
+def _answers(world: ChaosWorld) -> Places:
     with RawClient(world.url) as client:
         for path in ANSWERS:
             for token in (API_TOKEN, "another"):

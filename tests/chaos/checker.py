@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from replicator.oci import Digest
 from tests.chaos.history import History
-from tests.chaos.world import REGIONS, SOURCES, ChaosWorld
+from tests.chaos.world import DESTINATIONS, REGIONS, SOURCES, ChaosWorld
 from tests.fakes import images
 from tests.fakes.raw import RawClient
 
@@ -33,6 +33,8 @@ class Verdict:
     wrong: list[str] = field(default_factory=list)
     tags: int = 0
     """How many tags of destinations were read back."""
+    uploads: int = 0
+    """How many uploads were begun there, and neither ended nor called off."""
 
     def __bool__(self) -> bool:
         return not self.wrong
@@ -64,6 +66,13 @@ class Checker:
                 found[repository, link.parts[-3]] = Digest(link.read_text())
         return found
 
+    def uploads(self) -> int:
+        """How many uploads the destinations still hold the beginnings of."""
+        roots = [
+            self._world.registries[name].storage / "docker/registry/v2/repositories" for name in DESTINATIONS
+        ]
+        return sum(1 for root in roots for _ in root.glob("*/*/_uploads/*"))
+
     def is_in_line(self) -> bool:
         """Whether nothing differs, at a glance."""
         with contextlib.suppress(OSError, ValueError):
@@ -81,6 +90,7 @@ class Checker:
         found.wrong += self._impossible(held)
         for below, _, destination in LANES:
             self._read_back(destination, _below(held[destination], below), found)
+        found.uploads = self.uploads()
         found.wrong += [*self._invented_deletions(), *self._leftovers(), *self._set_aside()]
         return found
 
@@ -138,6 +148,8 @@ class Checker:
             for pattern in ("job:*", "due:*", "low:*", "inflight:*", "since:*", "promotion:*"):
                 for key in redis.scan_iter(f"replicator:{pattern}", 1000):
                     yield f"{key.decode()} is left in Redis"
+            for _ in redis.scan_iter("replicator:sweep:*", 1000):
+                yield "a sweep was made, so that nobody knows what came by its event"
             if left := redis.xlen("replicator:inbox"):
                 yield f"{left} notifications are left in the inbox"
             if dead := redis.xlen("replicator:dead"):

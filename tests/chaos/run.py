@@ -5,6 +5,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,12 +47,14 @@ class Report:
     repaired: int
     """What a resync had to bring in line, because a source died with its notifications."""
     verdict: Verdict
-    leaks: list[str] = field(default_factory=list)
+    stored: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    """Secrets that were in Redis, and those that somebody was told: none."""
 
     @property
     def wrong(self) -> list[str]:
         """Everything that must not be, a sentence each."""
-        return [*self.verdict.wrong, *self.leaks]
+        return [*self.verdict.wrong, *self.stored, *self.told]
 
     def lines(self) -> list[str]:
         """The report in words."""
@@ -61,15 +64,17 @@ class Report:
             f"seed {self.plan.seed}: {self.plan.events} events in {self.load_s:.0f} s ({steps})",
             f"{self.faults.total()} faults ({faults}), {self.restarts} restarts",
             f"in line {self.quiesced_s:.1f} s later, {self.repaired} by a resync;"
-            f" {self.verdict.tags} tags read back, {len(self.wrong)} wrong",
+            f" {self.verdict.tags} tags read back, {self.verdict.uploads} uploads left behind, {len(self.wrong)} wrong",
             *(f"  {flaw}" for flaw in self.wrong[:30]),
         ]
 
 
 def chaos(directory: Path, plan: Plan) -> Report:
     """Carry a run out in a directory of its own, where the logs and the history stay."""
-    with ChaosWorld(directory / "world", plan.tuning) as world:
-        history = History(directory / "history.jsonl")
+    with (
+        closing(History(directory / "history.jsonl")) as history,
+        ChaosWorld(directory / "world", plan.tuning) as world,
+    ):
         nemesis, load = Nemesis(world), Load(world, history, per_s=plan.per_s)
         began = time.monotonic()
         _beside(
@@ -78,9 +83,9 @@ def chaos(directory: Path, plan: Plan) -> Report:
             end=nemesis.end,
         )
         load_s, checker = time.monotonic() - began, Checker(world, history)
-        quiesced_s, repaired = _quiesce(world, checker, plan)
+        quiesced_s, repaired, failed = _quiesce(world, checker, plan)
         verdict = checker.verdict()
-        verdict.wrong += _unsteady(checker, plan.watch_s)
+        verdict.wrong += [*failed, *_unsteady(checker, plan.watch_s)]
         (directory / "faults.txt").write_text("".join(f"{at:.3f} {fault}\n" for at, fault in nemesis.log))
         return Report(
             plan,
@@ -91,7 +96,8 @@ def chaos(directory: Path, plan: Plan) -> Report:
             quiesced_s,
             repaired,
             verdict,
-            canaries.found(world),
+            canaries.leaks(canaries.stored(world)),
+            canaries.leaks(canaries.told(world)),
         )
 
 
@@ -106,21 +112,29 @@ def _beside(work: Callable[[], None], other: Callable[[], None], *, end: Callabl
         thread.join()
 
 
-def _quiesce(world: ChaosWorld, checker: Checker, plan: Plan) -> tuple[float, int]:
-    """Wait until nothing waits and, if sources died, repair; the seconds that all was in line after, and repairs."""
-    began, repaired = time.monotonic(), 0
+def _quiesce(world: ChaosWorld, checker: Checker, plan: Plan) -> tuple[float, int, list[str]]:
+    """Wait until all is in line; the seconds that it took, what a resync had to repair, and what went wrong with it."""
+    began, repaired, failed = time.monotonic(), 0, list[str]()
     if plan.mix.kills_sources:
-        rest(world, plan.quiesces_within_s)
-        repaired = len(checker.differences())
-        done = world.command("resync", "--prune", "--wait")
-        assert done.status == 0, done
+        repaired, failed = _repair(world, checker, plan.quiesces_within_s)
     # What is not in line by then is told by the verdict, tag by tag.
     with contextlib.suppress(AssertionError):
         wait_until(lambda: world.is_settled() and checker.is_in_line(), plan.quiesces_within_s, poll_s=0.25)
     quiesced_s = time.monotonic() - began
     with contextlib.suppress(AssertionError):
         rest(world, plan.quiesces_within_s)
-    return quiesced_s, repaired
+    return quiesced_s, repaired, failed
+
+
+def _repair(world: ChaosWorld, checker: Checker, within_s: float) -> tuple[int, list[str]]:
+    """Have a resync bring over what nobody told of; how many tags differed before, and what it complained of."""
+    with contextlib.suppress(AssertionError):
+        rest(world, within_s)
+    differing = len(checker.differences())
+    done = world.command("resync", "--prune", "--yes", "--wait")
+    return differing, [] if done.status == 0 else [
+        f"the resync ended with {done.status}: {done.out}{done.err}"
+    ]
 
 
 def rest(world: ChaosWorld, within_s: float) -> None:

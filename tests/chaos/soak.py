@@ -58,8 +58,10 @@ class Soak:
 
     def run(self) -> bool:
         """Soak, say what was measured, and whether all is well."""
-        with ChaosWorld(self._directory / "world") as world:
-            history = History(self._directory / "history.jsonl")
+        with (
+            contextlib.closing(History(self._directory / "history.jsonl")) as history,
+            ChaosWorld(self._directory / "world") as world,
+        ):
             figures, load = Figures(world), Load(world, history, per_s=PER_S)
             beside = [
                 threading.Thread(target=self._sample, args=(figures,)),

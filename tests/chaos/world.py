@@ -3,8 +3,9 @@
     eu ──▶ us, ap       production/**, with deletes: eu posts notifications, us and ap are destinations only
     eu ◀─▶ jp           shared/**, both post
 
-Whatever dies is started again after a moment, as Kubernetes would; nothing else is done about it. Registries want a
-password, and every secret is a word that occurs nowhere else, so that it can be searched for afterwards.
+Nothing is ever compared unasked, so that what arrives does so by its event. Whatever dies is started again after a
+moment, as Kubernetes would; nothing else is done about it. Registries want a password, and every secret is a word that
+occurs nowhere else, so that it can be searched for afterwards.
 """
 
 import contextlib
@@ -54,11 +55,20 @@ rules:
     source: eu
     destinations: [us, ap]
     filters: [{{type: name, value: "production/**"}}]
+    sweep_interval: "off"
     deletion: true
     delete_grace: {grace_s}s
     delete_cap: 1000000
-  - {{name: there, source: eu, destinations: [jp], filters: [{{type: name, value: "shared/**"}}]}}
-  - {{name: back, source: jp, destinations: [eu], filters: [{{type: name, value: "shared/**"}}]}}
+  - name: there
+    source: eu
+    destinations: [jp]
+    filters: [{{type: name, value: "shared/**"}}]
+    sweep_interval: "off"
+  - name: back
+    source: jp
+    destinations: [eu]
+    filters: [{{type: name, value: "shared/**"}}]
+    sweep_interval: "off"
 """
 
 
