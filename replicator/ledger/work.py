@@ -50,6 +50,7 @@ class Work:
         self._claim = scripts.script("claim")
         self._renew = scripts.script("renew")
         self._finish = scripts.script("finish")
+        self._doubt = scripts.script("doubt")
         self._retry = scripts.script("retry")
         self._halt = scripts.script("halt")
         self._release = scripts.script("release")
@@ -199,9 +200,10 @@ class Work:
         """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
         LOST, and nothing done, because the lease is.
 
-        `promoted` is a promotion that was carried out, and what its reference held before.
+        A job that is done and in doubt comes due once more after a lease's time. `promoted` is a promotion that was
+        carried out, and what its reference held before.
         """
-        kept = (promoted[0].to_json(), promoted[1] or "") if promoted else ()
+        kept = (promoted[0].to_json(), promoted[1] or "") if promoted else ("", "")
         text = detail[:TEXT_LIMIT]
         with answering():
             answer = self._finish(
@@ -214,9 +216,18 @@ class Work:
                 cost.source if cost else "",
                 cost.size_bytes if cost else 0,
                 cost.seconds if cost else 0,
+                self.lease_s,
                 *kept,
             )
         return Finish(answer)
+
+    def doubt(self, job_id: str) -> None:
+        """Notes that something which was sent for an open job may take effect later, over what comes after it.
+
+        A job that was taken over is in doubt by itself. The doubt lasts until the job is done and was looked at again.
+        """
+        with answering():
+            self._doubt(job_id)
 
     def retry(self, claim: Claim, delay_s: float, *, error: str, charge: bool = True) -> bool:
         """Gives the job back for another try `delay_s` from now, 2 s at most if something happened meanwhile.

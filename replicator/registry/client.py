@@ -37,7 +37,13 @@ class RegistryClient:
         self.name = registry.name
         self.kind = registry.type
         self._has_credential = registry.credential is not None
-        self._session = Session(Exchange(registry, transport=transport, observe=observe, gate=gate))
+        self._exchange = Exchange(registry, transport=transport, observe=observe, gate=gate)
+        self._session = Session(self._exchange)
+
+    @property
+    def repeated_writes(self) -> int:
+        """How many writes it sent again because the connection broke. The first of each may take effect later."""
+        return self._exchange.repeated_writes
 
     def head_manifest(self, repository: Repository, reference: Reference) -> ManifestHead | None:
         """What `reference` is, or None where it is absent: a 404, and nothing else."""

@@ -32,6 +32,7 @@ Observe = Callable[[str, str, int, float], None]
 SMALL_BODY_BYTES = 64 * 1024
 """The largest error or token answer that is read."""
 
+_READS = frozenset({"GET", "HEAD"})
 _WAITS = frozenset({429, 503})
 _HEADERS = {"User-Agent": f"replicator/{__version__}", "Accept-Encoding": "identity", "Accept": "*/*"}
 
@@ -55,6 +56,8 @@ class Exchange:
         self.gate = gate or Open()
         self.base = base_url(registry)
         self._observe = observe
+        self.repeated_writes = 0
+        """How many writes were sent again: the first of each may yet take effect, even after the second."""
         self._own: Transport = (
             StandIn(transport) if transport else Connections(dialer_of(registry, with_certificate=True))
         )
@@ -82,6 +85,7 @@ class Exchange:
             except LOST:
                 if not (content is None or isinstance(content, bytes)):
                     raise
+                self.repeated_writes += method not in _READS
                 return self._send(transport, request)
         except BROKEN as exc:
             raise broken(exc, topic) from exc

@@ -10,10 +10,12 @@ comes due by itself.
 import logging
 import random
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from replicator.errors import NotYet, ReplicatorError, Unavailable, Untrusted
+from replicator.errors import LedgerUnavailable, NotYet, ReplicatorError, Unavailable, Untrusted
 from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_failure
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
@@ -82,18 +84,35 @@ class Attempt:
         self._wait_for(standing, route)
         writer = Writer(route, self.lease, self.tools.hands, self.moved)
         began, before = time.monotonic(), self.moved.size_bytes
-        try:
+        with self._doubting(route, writer):
             if self.promotion:
                 note = partial(self.tools.ledger.promotions.note_previous, self.claim, self.promotion)
                 result = promote(route, writer, self.rules, note)
             else:
                 result = converge(route, writer, self.rules, hint_of(self.claim))
-        finally:
-            writer.moved.count(route.rule.source, self.claim.job.destination)
         cost = Cost(route.rule.source, self.moved.size_bytes - before, time.monotonic() - began)
         self._ended(result, cost, wrote=writer.wrote)
         if result.outcome is not Outcome.SKIPPED:  # a skipped job may never have asked the destination
             route.answered(self.claim.job.destination)
+
+    @contextmanager
+    def _doubting(self, route: Route, writer: Writer) -> Iterator[None]:
+        """Afterwards what was moved is counted, and the job is in doubt if a write of it was not answered.
+
+        A registry, or a proxy before it, may still be at a write that we gave up, and do it after the next one.
+        """
+        repeated, is_told = route.destination.repeated_writes, False
+        try:
+            yield
+            is_told = True
+        except ReplicatorError as exc:
+            is_told = not (isinstance(exc, Unavailable) and exc.registry == route.destination.name)
+            raise
+        finally:
+            writer.moved.count(route.rule.source, self.claim.job.destination)
+            if writer.wrote and not (is_told and route.destination.repeated_writes == repeated):
+                with suppress(LedgerUnavailable):  # then the lease runs out, and the job is in doubt by that
+                    self.tools.ledger.doubt(self.claim.id)
 
     def _route(self, silent: frozenset[str]) -> Route:
         tools, job, start = self.tools, self.claim.job, self.promotion
@@ -144,12 +163,9 @@ class Attempt:
         )
         if finish is Finish.LOST:
             if wrote:
-                self._check_again(0.0)
+                self._overtaken()
             return
-        if self.claim.taken_over:
-            # Whoever held this before us may only be frozen, and write once more when it wakes.
-            self._check_again(self.tools.leases.lease_s)
-        elif not result.is_settled:
+        if not result.is_settled:
             # The event may only be long before its effect, behind a slow store or a cache.
             self._check_again(SECOND_LOOK_S)
         self._report(result)
@@ -157,7 +173,7 @@ class Attempt:
     def _failed(self, error: ReplicatorError) -> None:
         ledger, claim = self.tools.ledger, self.claim
         if isinstance(error, LeaseLost):
-            self._check_again(0.0)
+            self._overtaken()
             return
         if isinstance(error, Unavailable | Untrusted):
             ledger.availability.mark_down(error.registry)
@@ -181,6 +197,10 @@ class Attempt:
         self.lease.end()
         self.tools.ledger.park(self.claim, reason)
         self._report(Result(Outcome.FAILED, None, reason))
+
+    def _overtaken(self) -> None:
+        self._check_again(0.0)
+        self.tools.ledger.doubt(self.claim.id)
 
     def _check_again(self, delay_s: float) -> None:
         """Submit the job once more: something may have been written that nobody looked at afterwards.

@@ -20,7 +20,7 @@ from tests.fakes import images
 from tests.fakes.images import Image, image, layer_bytes
 from tests.fakes.sluice import Deed, Sluice
 from tests.integration.processes import DockerRegistry, Notify, RedisServer
-from tests.integration.transfer.world import ALL, a_rule
+from tests.integration.transfer.world import ALL, a_rule, forget_last_look
 
 LEASE_S = 20.0
 SETTLES_WITHIN_S = 30.0
@@ -130,6 +130,7 @@ class Line:
         with self.redis.client() as client:
             if client.exists(f"replicator:job:{job_id}"):
                 client.hset(f"replicator:job:{job_id}", name, "0")
+                forget_last_look(client, job_id)
 
     # Requests
 

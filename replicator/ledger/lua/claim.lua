@@ -2,6 +2,7 @@
 -- action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since,
 -- born, 1 if it was lost; or the one word why not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
+-- Whoever held it before and never finished may only be frozen, and write when it wakes: see `doubt`.
 
 local LEFT_FOR = 5 -- seconds until the next worker may try, which may be of a later release
 local lease = tonumber(ARGV[1])
@@ -54,6 +55,9 @@ local function claim(id, locks)
   local attempts = redis.call('HINCRBY', job, 'attempts', 1)
   redis.call('HDEL', job, 'not_before', 'busy', 'later_since')
   redis.call('HSET', job, 'locks', table.concat(locks, '\n'))
+  if holder then
+    redis.call('HSET', job, 'unsure', DOUBT)
+  end
   lend(id, token, lease)
   return {field[1], token, field[7], attempts, holder and '1' or '0', field[8], stamp(now), field[9] or '',
     field[10] or '', field[11] or '', field[12] or '', field[13] or '', field[14] and '1' or '0', field[15] or '',

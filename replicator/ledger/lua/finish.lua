@@ -1,6 +1,7 @@
--- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, [promotion (JSON), previous digest] ->
--- done, again or lost.
--- done: the job is in the history and no longer in the ledger. again: something was submitted since the claim; the job
+-- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, look again after s, promotion (JSON) or
+-- nothing, previous digest -> done, again or lost.
+-- done: the job is in the history and no longer in the ledger, unless something that was sent for it may yet take
+-- effect: then it comes due once more, that much later. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
 -- then. lost: nothing is done. A promotion that is given was carried out, and is kept.
 
@@ -21,6 +22,26 @@ local function note_pace(source, destination, size, seconds)
 end
 
 local id, token, generation = ARGV[1], ARGV[2], ARGV[3]
+
+-- Whether the job, which is done and in doubt, stays for a last look: `delay` seconds after it was done first, however
+-- many events come before that. Its event is no news then, and nothing that was seen or approved holds any more.
+local function is_looked_at_again(delay)
+  local job = job_key(id)
+  local last = tonumber(redis.call('HGET', job, 'unsure') or '')
+  if last == DOUBT then
+    last = now + delay
+  end
+  if not last or last <= now then
+    return false
+  end
+  local field = redis.call('HMGET', job, 'rule', 'destination')
+  redis.call('HDEL', job, 'attempts', 'away', 'reason', 'hinted_at', 'absent_at', 'approved', 'lost')
+  redis.call('HSET', job, 'unsure', stamp(last), 'since', stamp(now), 'born', stamp(now))
+  redis.call('ZADD', P .. 'since:' .. field[1] .. '|' .. field[2], stamp(now), id)
+  make_due(id, field[2], last)
+  return true
+end
+
 if not holds(id, token) then
   return 'lost'
 end
@@ -28,8 +49,8 @@ local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'rule', 'destination', 'since', 'attempts', 'trace', 'gen', 'later_since')
 local destination = field[3]
 put_down(id)
-if ARGV[10] then
-  redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[10], 'previous', ARGV[11],
+if ARGV[11] ~= '' then
+  redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[11], 'previous', ARGV[12],
     'outcome', ARGV[4], 'finished_at', stamp(now))
 end
 if field[7] ~= generation then
@@ -49,6 +70,8 @@ redis.call('XADD', P .. 'history', 'MAXLEN', '~', 2000, '*', 'id', id, 'key', fi
 if ARGV[4] == 'copied' then
   note_pace(ARGV[7], destination, tonumber(ARGV[8]), tonumber(ARGV[9]))
 end
-remove(id)
+if not is_looked_at_again(tonumber(ARGV[10])) then
+  remove(id)
+end
 wake_if_due(destination)
 return 'done'

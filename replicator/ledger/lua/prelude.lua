@@ -6,7 +6,9 @@
 --     in due:; a parked or blocked one is in neither;
 --   * inflight: holds who is rung for or leased, until when; no queue ever says an earlier time than inflight:; the
 --     field `bell` names the first job of the doorbell, if it was rung for with others;
---   * a job that a dispatcher found due while its rule was paused has the time HELD, until it is resumed.
+--   * a job that a dispatcher found due while its rule was paused has the time HELD, until it is resumed;
+--   * the field `unsure` is there if something that was sent for the job may yet take effect: DOUBT, or, once it was
+--     done in spite of that, when it is looked at for the last time.
 --
 -- Beside each queue, and only ever advice: line:<queue>:<lane> holds those of its jobs that came due, as far as a
 -- dispatcher saw them, and turns:<queue>:<destination> the rules that have any, by how many were rung for. The queue
@@ -18,6 +20,7 @@ local HELD = 1e11 -- the year 5138
 -- How a job is written down. Who meets a higher number leaves the job to a later release, which shares this Redis; fields
 -- that it does not know it leaves as they are. What is only added is no new format.
 local FORMAT = 1
+local DOUBT = 1
 
 local clock = redis.call('TIME')
 local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6

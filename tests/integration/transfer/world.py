@@ -88,6 +88,13 @@ def once(registry: Watched, method: str, path_regex: str, do: Callable[[], objec
     registry.after.append(hook)
 
 
+def forget_last_look(client: redis.Redis, job_id: str) -> None:
+    """A job that was done in doubt is looked at for the last time now."""
+    key = f"replicator:job:{job_id}"
+    if float(client.hget(key, "unsure") or 0) > 1:
+        client.hset(key, "unsure", "0")
+
+
 class World:
     """Some registries, the rules between them, one ledger, and a worker without a queue."""
 
@@ -223,6 +230,7 @@ class World:
             assert time.monotonic() < deadline, jobs
             for view in jobs:
                 self._forget_back_off(view.id)
+                forget_last_look(self.redis, view.id)
                 bring_in_line(view.id, self.tools())
             time.sleep(0.005)
 
