@@ -189,7 +189,7 @@ def test_a_head_larger_than_heads_are_is_refused(receiver: ReceiverProcess, head
 
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert answer.count(b"HTTP/1.1 ") == 1
-    assert seconds < PATIENCE_S / 2
+    assert seconds < PATIENCE_S  # nobody waited for the rest
 
 
 def test_large_heads_of_honest_senders_are_taken(receiver: ReceiverProcess) -> None:

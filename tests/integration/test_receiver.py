@@ -1,10 +1,7 @@
 """The receiver as a process over a real Redis: what it said 202 to is on disk, and nobody can hold it up."""
 
-import contextlib
-import http.client
 import signal
 import statistics
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -75,34 +72,6 @@ def test_a_frozen_redis_is_answered_within_a_second_and_nothing_is_lost(
 
     assert set(accepted) <= set(recorded(redis_server))
     assert b"after" in recorded(redis_server).values()
-
-
-def test_whatever_a_killed_receiver_said_202_to_is_there(
-    receiver: ReceiverProcess, redis_server: RedisServer
-) -> None:
-    accepted: list[str] = []
-    stop = threading.Event()
-
-    def send() -> None:
-        while not stop.is_set():
-            with contextlib.suppress(OSError, http.client.HTTPException):
-                answer = receiver.post(b"x" * 1000)
-                if answer.status == 202:
-                    accepted.append(answer.json()["id"])
-
-    senders = [threading.Thread(target=send) for _ in range(4)]
-    for sender in senders:
-        sender.start()
-    wait_until(lambda: len(accepted) > 20)
-    receiver.kill()
-    receiver.start()
-    seen = len(accepted)
-    wait_until(lambda: len(accepted) > seen + 20)
-    stop.set()
-    for sender in senders:
-        sender.join()
-
-    assert set(accepted) <= set(recorded(redis_server))
 
 
 def test_a_slow_body_is_answered_408_and_cut(shared: ReceiverProcess) -> None:
