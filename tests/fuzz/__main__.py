@@ -31,13 +31,13 @@ def main() -> int:
         for target in chosen:
             print(repr(made(target, asked.seed, asked.number))[:20_000])
         return _told([run(target, asked.seed, numbers) for target in chosen])
-    return _told(
-        [_in_full(target, asked.seed, asked.inputs or target.inputs, asked.seconds) for target in chosen]
+    return max(
+        _told([_in_full(target, asked.seed, asked.inputs or target.inputs, asked.seconds)])
+        for target in chosen
     )
 
 
 def _in_full(target: Target, seed: int, inputs: int, seconds: float) -> Result:
-    print(f"{target.name}: {inputs:,} inputs, seed {seed}", flush=True)
     until, whole = time.monotonic() + seconds, Result(target.name, seed)
     chunks = [range(start, min(start + CHUNK, inputs)) for start in range(0, inputs, CHUNK)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
@@ -56,7 +56,7 @@ def _told(results: list[Result]) -> int:
         for finding in result.findings:
             print(finding)
     for result in results:
-        print(result)
+        print(result, flush=True)
     return 1 if any(result.findings for result in results) else 0
 
 

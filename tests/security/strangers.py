@@ -33,11 +33,12 @@ def answer(status: int, *headers: str, body: bytes = b"") -> bytes:
 
 @dataclass
 class Listener:
-    """A server that says what it is told to and keeps every head that it gets."""
+    """A server that says what it is told to and keeps every head and body that it gets."""
 
     said: Said = lambda _: answer(404)
     host: str = "127.0.0.1"
     heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
     peer: Peer = field(init=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +57,7 @@ class Listener:
         while head := talk.head().decode("latin-1"):
             self.heads.append(head)
             length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0] or 0)
-            talk.body(length)
+            self.bodies.append(talk.body(length))
             talk.say(self.said(head))
 
 
