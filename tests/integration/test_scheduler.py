@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,23 @@ def test_nobody_is_rung_for_what_no_worker_serves(runtime: Runtime, redis_server
         assert redis.llen("dst.ap") == 0
         runtime.ledger.heartbeat("two", 4, ["ap"])
         wait_until(lambda: redis.llen("dst.ap"), 5)
+
+
+def test_a_destination_that_did_not_answer_is_tried_with_one_job(
+    runtime: Runtime, redis_server: RedisServer
+) -> None:
+    jobs = [Job("r", "us", Repository(f"team/app{at}"), Tag("v1")) for at in range(40)]
+    runtime.ledger.availability.mark_down("us")
+    runtime.ledger.submit([Submission(job, since=100.0) for job in jobs])
+    runtime.ledger.heartbeat("one", 8, ["us"])
+
+    with redis_server.client() as redis:
+        wait_until(lambda: redis.llen("dst.us"), 5)
+        time.sleep(1.0)
+        assert redis.llen("dst.us") == redis.zcard("replicator:inflight:us") == 1
+
+        runtime.ledger.availability.mark_up("us")
+        wait_until(lambda: redis.zcard("replicator:inflight:us") == 8, 5)
 
 
 def test_fewer_slots_than_destinations_are_warned_of_once(
