@@ -16,6 +16,8 @@ from tests.fakes import images
 from tests.fakes.images import Image
 from tests.integration.processes import wait_until
 
+ELSEWHERE = {"R11": "tests/e2e/test_two_ways.py::test_a_push_crosses_once_and_makes_no_echo"}
+
 PAIR, MESH = ("eu", "us"), ("ap", "eu", "us")
 RULES = """
 rules:

@@ -114,6 +114,12 @@ def test_the_same_content_in_both_regions_becomes_one_version() -> None:
     )
 
 
+def test_what_was_intended_where_nothing_is_written_will_not_come() -> None:
+    there = replace(KNOWN, intended=AT_EU)
+
+    assert Meeting(AT_EU, AT_US, NEWEST).noted(Holding(), there, copies=False)[1] == Holding(AT_US, None, 2.0)
+
+
 def test_who_only_looks_leaves_what_others_intend() -> None:
     assert replace(KNOWN, intended=AT_EU).showing(AT_US) == Holding(AT_US, AT_EU, 2.0)
     assert replace(KNOWN, intended=AT_EU).showing(AT_EU) == Holding(AT_EU, None, 2.0)
