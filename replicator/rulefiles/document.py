@@ -5,6 +5,7 @@ duplicate keys, values without quotes that YAML reads as something else than the
 of nodes are bounded before anything is built. This module knows nothing of registries or rules.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -130,10 +131,12 @@ def _problem(file: str, mark: _Mark, message: str) -> Problem:
 def _decode(raw: bytes) -> str:
     if len(raw) > SIZE_LIMIT_BYTES:
         raise _Refused(_START, "the file is larger than 1 MiB")
+    # Not by "utf-8-sig": the place that it says an error is at does not count the mark that it took off.
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as exc:
-        mark = _end(raw[: exc.start].decode("utf-8-sig"))
+        mark = _end(raw[: exc.start].decode("utf-8"))
         raise _Refused(mark, "the file is not UTF-8 text from here on") from exc
 
 

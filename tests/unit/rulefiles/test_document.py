@@ -98,6 +98,7 @@ def test_an_empty_file_is_no_mistake(text: str) -> None:
         ("a: [b\n", "2:1: not YAML: while parsing a flow sequence: did not find expected ',' or ']'"),
         ("a: \x01\n", "1:4: a control character, which YAML does not allow"),
         (b"a: b\nc: d\xff\n", "2:5: the file is not UTF-8 text from here on"),
+        (b"\xef\xbb\xbf#\xff", "1:2: the file is not UTF-8 text from here on"),
         (
             "a: é\nb: ééé: x\n",
             "2:7: not YAML: a colon where none may be: wrong indentation, or a value that must be in quotes",
