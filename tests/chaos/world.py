@@ -98,7 +98,7 @@ class Role(Process):
 
     def __init__(self, directory: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         super().__init__(directory)
-        self._arguments = arguments
+        self.arguments = arguments
         self._variables = {**environment, "REPLICATOR_DATA": str(directory / "data")}
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Role(Process):
         super().close()
 
     def _command(self) -> list[str]:
-        return [str(PROGRAM), *self._arguments]
+        return [str(PROGRAM), *self.arguments]
 
     def _environment(self) -> dict[str, str]:
         return outside(self._variables)

@@ -89,9 +89,11 @@ class Process:
             raise
         return self
 
-    def stop(self) -> None:
-        """End it in good order (SIGTERM)."""
-        self._end(signal.SIGTERM)
+    def stop(self, within_s: float = STOPS_WITHIN_S) -> float:
+        """End it in good order (SIGTERM), or by force when the time is up; the seconds that it took."""
+        started = time.monotonic()
+        self._end(signal.SIGTERM, within_s)
+        return time.monotonic() - started
 
     def kill(self) -> None:
         """End it with SIGKILL: what is not on disk is gone."""
@@ -149,12 +151,12 @@ class Process:
         if self.is_running and self._process:
             self._process.send_signal(number)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end(self, number: signal.Signals, within_s: float = STOPS_WITHIN_S) -> None:
         if self._process is None:
             return
         self._signal(number)
         try:
-            self._process.wait(STOPS_WITHIN_S)
+            self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
