@@ -45,6 +45,7 @@ ENDS_WITHIN_S = 20.0
 PLAYED_IN = Repository(API)
 
 Held = dict[str, Digest | None]
+Fault = Callable[[], Callable[[], object]]
 
 
 class WrongDelete(AssertionError):
@@ -55,7 +56,8 @@ class WrongDelete(AssertionError):
 class Stage:
     """Where a history plays: two registries, a ledger, a worker's tools.
 
-    `faults` are the ways in which the source can fail; each returns what ends it. `kill` has the worker die at its next
+    `faults` are the ways in which the source can fail so that no delete may be believed, `mild` those in which it still
+    tells the truth of a tag; each returns what ends it. `kill` has the worker die at its next
     request but so many.
     """
 
@@ -66,7 +68,8 @@ class Stage:
     rule: Rule
     wipe: Callable[[], object]
     hurry: Callable[[str], object]
-    faults: Sequence[Callable[[], Callable[[], object]]]
+    faults: Sequence[Fault]
+    mild: Sequence[Fault] = ()
     kill: Callable[[int], Callable[[], object]] | None = None
     eu_deletes_tags: bool = True
     repository: Repository = PLAYED_IN
@@ -118,6 +121,7 @@ class History:
         self.events: list[tuple[str, str, Digest | None]] = []
         self.held: Held = {}
         self.heal: Callable[[], object] | None = None
+        self.is_credible = True
         self.log: list[str] = []
 
     def run(self) -> None:
@@ -206,9 +210,9 @@ class History:
 
     def fail(self) -> None:
         self._healthy()
-        fault = self.random.choice(self.stage.faults)
+        fault = self.random.choice([*self.stage.faults, *self.stage.mild])
         self.held = self._held(self.stage.eu)
-        self.heal = fault()
+        self.heal, self.is_credible = fault(), fault in self.stage.mild
         self._say("the source fails")
 
     def lose_ledger(self) -> None:
@@ -272,7 +276,7 @@ class History:
 
     def _went(self, tag: str, digest: Digest, source: Held) -> None:
         rule = self.stage.rule
-        self.model.check(tag, digest, source, deletes=rule.deletion, is_faulty=self.heal is not None)
+        self.model.check(tag, digest, source, deletes=rule.deletion, is_faulty=not self.is_credible)
         self.model.ours.pop(tag, None)
 
     def _dies(self) -> bool:
@@ -293,7 +297,7 @@ class History:
     def _healthy(self) -> None:
         if self.heal:
             self.heal()
-            self.heal = None
+            self.heal, self.is_credible = None, True
             self._say("the source is well again")
 
     def _source(self) -> Held:
@@ -340,8 +344,8 @@ def at_our_own(world: World, *, rule: Rule = RULE) -> Stage:
             *(fault("", status=status) for status in (401, 403, 404, 404, 404, 429, 500, 503)),
             *(fault("manifests/", status=status) for status in (401, 403, 500)),
             fault("", reset=True),
-            fault("tags/list", body=b'{"name": "team/api", "tags": null}'),
         ],
+        mild=[fault("tags/list", body=b'{"name": "team/api", "tags": null}')],
         kill=kill,
         eu_deletes_tags=eu.features.tag_delete,
     )

@@ -1,4 +1,4 @@
-"""Two releases share one Redis while one is replaced by the other, in both directions; and what a stop costs."""
+"""Two releases share one Redis while one is replaced by the other, in both directions."""
 
 import itertools
 from contextlib import ExitStack
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.releases import PREVIOUS, SINCE, EarlierRole, code_of
-from tests.chaos.world import ChaosWorld, Role, Tuning
+from tests.chaos.world import STOPS_WITHIN_S, ChaosWorld, Role, Tuning
 from tests.fakes import images
 from tests.fakes.images import Image
 from tests.integration.processes import wait_until
@@ -20,8 +20,6 @@ rules:
 """
 TUNING = Tuning(grace_s=0.5, lease_s=6.0, redispatch_s=3.0, concurrency=2)
 IN_LINE_WITHIN_S = 60.0
-STOPS_WITHIN_S = 35.0
-"""25 s for what runs, and a little to put back the rest."""
 SCHEDULING = ("receiver", "scheduler-1", "scheduler-2")
 WORKING = ("worker-1", "worker-2")
 

@@ -47,6 +47,8 @@ DESTINATIONS = ("us", "ap")
 REGIONS = (*SOURCES, *DESTINATIONS)
 STARTS_WITHIN_S = 60.0
 RESTARTS_AFTER_S = 0.3
+STOPS_WITHIN_S = 35.0
+"""What a role is given when it is told to stop: 25 s for the jobs that run, and a little to put back the rest."""
 _POLL_S = 0.1
 
 RULES = """\
@@ -165,7 +167,7 @@ class ChaosWorld:
                 starting.enter_context(process)
             starting.callback(self._let_go)
             try:
-                wait_until(self._works, STARTS_WITHIN_S, what="the product works", poll_s=0.1)
+                wait_until(self.works, STARTS_WITHIN_S, what="the product works", poll_s=0.1)
             except AssertionError as exc:
                 said = "".join(log.read_text()[-2000:] for log in self.logs())
                 raise AssertionError(f"{exc}\n{said}") from exc
@@ -243,7 +245,8 @@ class ChaosWorld:
             self._keeper.join()
         self.resume_all()
 
-    def _works(self) -> bool:
+    def works(self) -> bool:
+        """Whether the receiver is ready and both workers beat."""
         with contextlib.suppress(OSError), RawClient(self.url) as client:
             is_ready = client.call("GET", "/readyz").status == 200
             with contextlib.closing(self.redis.client()) as redis:
