@@ -32,7 +32,7 @@ from tests.fakes import images
 from tests.fakes.raw import Target
 from tests.integration.processes import DockerRegistry, RedisServer
 from tests.integration.transfer.test_crashes import Mortality
-from tests.integration.transfer.world import API, Killed, World, a_rule
+from tests.integration.transfer.world import API, Killed, World, a_rule, forget_last_look
 
 GRACE_S = 0.02
 TAGS = ("v1", "v2", "v3", "v4")
@@ -376,6 +376,7 @@ def at_real_ones(bridge: Bridge, registry: DockerRegistry, client: redis.Redis, 
 def _hurry(client: redis.Redis, job_id: str) -> None:
     # Neither a back-off nor an event that is just on its way is waited for: it is as if all of it were long ago.
     client.hset(f"replicator:job:{job_id}", mapping={"not_before": "0", "hinted_at": "1"})
+    forget_last_look(client, job_id)
     for name in ("eu", "us"):
         client.delete(*(f"replicator:{kind}:{name}" for kind in ("down", "probe", "pause")))
 
