@@ -7,6 +7,7 @@
 Only the last form is taken apart here: no library that we use reads it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -38,8 +39,11 @@ class Sentinels:
         """What a Sentinel URL says, None for the URL of a server. Raises ValueError, which never quotes the URL."""
         if not url.startswith(SENTINELS):
             return None
-        parts = urlsplit(url)
-        login, _, places = parts.netloc.rpartition("@")
+        # Several hosts are no host to urlsplit: with a literal address of IPv6 among them it refuses the URL.
+        scheme, _, rest = url.partition("://")
+        authority = re.split("[/?#]", rest, maxsplit=1)[0]
+        parts = urlsplit(f"//host{rest.removeprefix(authority)}")
+        login, _, places = authority.rpartition("@")
         username, _, password = login.partition(":")
         service, _, database = parts.path.strip("/").partition("/")
         if not service:
@@ -58,7 +62,7 @@ class Sentinels:
             sentinel_login={
                 name.removeprefix("sentinel_"): value for name, value in query.items() if name in _LOGIN
             },
-            is_tls=parts.scheme == "rediss+sentinel",
+            is_tls=scheme == "rediss+sentinel",
             tls_files={name: value for name, value in query.items() if name in TLS_FILES},
         )
 

@@ -13,6 +13,7 @@ from replicator.errors import (
     TooLarge,
     Unavailable,
     Unsupported,
+    Untrusted,
 )
 from replicator.oci import Digest
 from replicator.registry.addresses import URL, Origin
@@ -172,5 +173,6 @@ def test_a_bad_certificate_is_permanent_and_another_tls_failure_is_not() -> None
     bad.__cause__ = ssl.SSLCertVerificationError("untrusted")
     other.__cause__ = ssl.SSLError("handshake failure")
 
-    assert type(broken(bad, TOPIC)) is PermanentError
+    assert type(broken(bad, TOPIC)) is Untrusted
+    assert issubclass(Untrusted, PermanentError)
     assert type(broken(other, TOPIC)) is Unavailable
