@@ -14,9 +14,13 @@ When there are too many, the one that has been expected longest has to go, or el
 import asyncio
 import logging
 from collections import Counter
-from typing import Protocol
+from typing import Any, Protocol
 
+from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from replicator.web.upgrades import PlainParser, has_offer
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +131,16 @@ class PunctualProtocol(HttpToolsProtocol):
     _is_still_in_head = True
     """No head ended in the bytes that came last."""
 
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.parser = PlainParser(self)
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Waits for the first request."""
         super().connection_made(transport)
@@ -148,6 +162,11 @@ class PunctualProtocol(HttpToolsProtocol):
         self._is_in_head, self._head_bytes = True, 0
         self.crowd.expect(self)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header. One behind a body is none: the head was judged, and there may be any number of them."""
+        if self._is_in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Begins to serve, if the head is no larger than heads are, and the peer has not too many waiting."""
         size_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -157,11 +176,15 @@ class PunctualProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINED:
             self.cut()
             raise ValueError("too many requests at once")
+        if has_offer(self.parser):
+            return
         self._is_in_head = self._is_still_in_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is there."""
+        if self._is_in_head:
+            return  # it comes again, without its offer
         super().on_message_complete()
         self._is_in_head, self._head_bytes = True, 0
         if self.cycle.response_complete or self.flow.write_paused:

@@ -74,6 +74,17 @@ def test_a_frozen_redis_is_answered_within_a_second_and_nothing_is_lost(
     assert b"after" in recorded(redis_server).values()
 
 
+def test_a_sender_that_offers_another_protocol_is_recorded_whole(
+    receiver: ReceiverProcess, redis_server: RedisServer
+) -> None:
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+    request = HEAD + offer + b"Content-Length: 9\r\n\r\n" + b'{"n": 1}\n'
+
+    raw_request(receiver, request + request.replace(b"Upgrade, HTTP2-Settings", b"close"), 10)
+
+    assert list(recorded(redis_server).values()) == [b'{"n": 1}\n'] * 2
+
+
 def test_a_slow_body_is_answered_408_and_cut(shared: ReceiverProcess) -> None:
     answer, seconds = raw_request(shared, HEAD + b"Content-Length: 100\r\n\r\n{", 5)
 

@@ -93,6 +93,31 @@ def test_s4_a_body_with_two_ends_is_refused_and_nothing_behind_it_is_read(
     assert recorded(site[1]) == {}
 
 
+def test_s4_headers_behind_a_body_are_none_of_the_request(
+    receiver: ReceiverProcess, site: tuple[ReceiverProcess, RedisServer]
+) -> None:
+    line, host, authorization = HEAD.splitlines(keepends=True)
+    request = line + host + b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n2\r\n{}\r\n0\r\n"
+
+    answer, _ = raw_request(receiver, request + authorization + b"\r\n", 10)
+
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert recorded(site[1]) == {}
+
+
+def test_s4_headers_without_end_behind_a_body_fill_no_memory(receiver: ReceiverProcess) -> None:
+    head = HEAD.replace(b"hook-canary", b"wrong") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+    before = memory_bytes(receiver)
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as sender:
+        sender.sendall(head)
+        assert sender.recv(1000).startswith(b"HTTP/1.1 401 ")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(8):
+                sender.sendall(b"a: b\r\n" * (MEBIBYTE // 6))
+
+    assert memory_bytes(receiver) - before < 16 * MEBIBYTE
+
+
 def test_s4_a_body_may_be_as_large_as_the_limit_and_no_larger(
     receiver: ReceiverProcess, site: tuple[ReceiverProcess, RedisServer]
 ) -> None:
