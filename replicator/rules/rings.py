@@ -1,9 +1,9 @@
 """Rings: places that send to each other, directly or by way of others, and how conflicts between them are decided.
 
-Every place of a ring gets what any other has, so all must decide alike. A conflict rule that one of the ring's rules
-states is that of all of them, and those that state one must agree. Which rules form a ring depends on the repository
-and the tag. `disputes` finds what can be found before any repository is looked at, by witnesses as collisions are;
-should rules disagree all the same, a person decides.
+Every place of a ring gets what any other has, as it is and by itself, so all must decide alike. A conflict rule that
+one of the ring's rules states is that of all of them, and those that state one must agree. Which rules form a ring
+depends on the repository and the tag. `disputes` finds what can be found before any repository is looked at, by
+witnesses as collisions are; should rules disagree all the same, a person decides.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ from replicator.rules.collisions import common_tag, names_to_try
 from replicator.rules.links import Place
 from replicator.rules.matching import takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
-from replicator.rules.rule import Conflict, ConflictRule, Rule, RuleSet
+from replicator.rules.rule import Conflict, ConflictRule, Rule, RuleSet, TriggerType
 
 T = TypeVar("T")
 
@@ -120,7 +120,7 @@ def _may_return(rules: RuleSet, rule: Rule) -> bool:
         return {
             there.registry
             for each in rules.rules
-            if each.enabled and each.source == registry
+            if _carries_changes(each) and each.source == registry
             for there in each.destinations
         }
 
@@ -131,7 +131,7 @@ def _targets(rules: RuleSet, start: Place, tag: Tag) -> set[Place]:
     """Where the tag of that place is copied to."""
     found = set()
     for rule in rules.rules:
-        if not rule.enabled or rule.source != start[0] or not takes_tag(rule, tag):
+        if rule.source != start[0] or not _carries_changes(rule) or not takes_tag(rule, tag):
             continue
         if not takes_name(rule, start[1]):
             continue
@@ -141,6 +141,12 @@ def _targets(rules: RuleSet, start: Place, tag: Tag) -> set[Place]:
             except ValueError:
                 continue
     return found
+
+
+def _carries_changes(rule: Rule) -> bool:
+    """Whether what changes at its source arrives, as it is and by itself: others may leave it to the rule then."""
+    is_faithful = rule.override and not rule.platforms_rewrite
+    return rule.enabled and is_faithful and rule.trigger is not TriggerType.MANUAL
 
 
 def _belongs(rules: RuleSet, rule: Rule, places: frozenset[Place], tag: Tag) -> bool:

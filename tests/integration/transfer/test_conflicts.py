@@ -9,7 +9,7 @@ import pytest
 from replicator.jobs import Job
 from replicator.ledger import Promotion, State
 from replicator.oci import Digest, Repository, Tag
-from replicator.rules import Conflict, ConflictRule, Rule
+from replicator.rules import Conflict, ConflictRule, Rule, TriggerType
 from replicator.transfer import two_ways
 from tests.fakes.images import image, is_whole
 from tests.integration.transfer.conftest import MakeWorld
@@ -226,7 +226,7 @@ def test_a_push_during_the_copy_is_not_written_over(make_world: MakeWorld) -> No
     assert held(world) == {TWO.digest}
 
 
-def test_a_pair_with_an_override_that_is_off_keeps_what_it_has(make_world: MakeWorld) -> None:
+def test_a_pair_with_an_override_that_is_off_ends_with_what_that_keeps(make_world: MakeWorld) -> None:
     forth, back = mesh(PAIR)
     world = make_world(replace(forth, override=False), back)
     pushed_everywhere(world)
@@ -235,3 +235,18 @@ def test_a_pair_with_an_override_that_is_off_keeps_what_it_has(make_world: MakeW
 
     assert world.shown(world.work(job(world, "eu", "us"))).outcome == "skipped"
     assert world.digest("us") == TWO.digest
+    world.settle()
+
+    assert held(world) == {TWO.digest}
+
+
+def test_where_a_person_has_to_ask_for_the_way_back_the_source_goes_on(make_world: MakeWorld) -> None:
+    forth, back = mesh(PAIR)
+    world = make_world(forth, replace(back, trigger=TriggerType.MANUAL))
+    pushed_everywhere(world)
+
+    world.push("eu", "v1", ONE)
+    world.push("us", "v1", TWO)
+    world.settle()
+
+    assert held(world) == {ONE.digest}

@@ -9,6 +9,7 @@ from replicator.rules import (
     FilterType,
     Rule,
     RuleSet,
+    TriggerType,
     disputes,
     idle_conflicts,
     ring,
@@ -47,6 +48,15 @@ def test_two_places_that_send_to_each_other_are_a_ring() -> None:
 def test_copies_one_way_are_none() -> None:
     assert places(rule("eu", "us"), rule("us", "ap")) == set()
     assert places(rule("eu", "us"), replace(rule("us", "eu"), enabled=False)) == set()
+
+
+def test_what_does_not_carry_changes_back_makes_no_ring() -> None:
+    forth, back = rule("eu", "us"), rule("us", "eu")
+
+    assert places(forth, replace(back, trigger=TriggerType.MANUAL)) == set()
+    assert places(replace(forth, override=False), back) == set()
+    assert places(forth, replace(back, platforms_rewrite=True)) == set()
+    assert places(forth, replace(back, trigger=TriggerType.SCHEDULED)) == {"eu", "us"}
 
 
 def test_a_way_round_by_others_is_one() -> None:
