@@ -30,7 +30,7 @@ _CAPABILITY_TTL_S = 24 * 3600
 _CAPABILITY_KNOWN_S = 60.0
 _DELETIONS_KEPT = 10_000
 _SCANNED = 1000
-_ABSENCE_TTL_S = 48 * 3600  # longer than any grace: a rule may ask for a day
+_ABSENCE_TTL_S = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class Fleet:
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
         self._spend_deletion = scripts.script("spend_deletion")
+        self._note_absence = scripts.script("note_absence")
         self._gate = Gate(client)
 
     # What we put where
@@ -251,7 +252,10 @@ class Fleet:
     # Deletes
 
     def absent_for(self, mark: str) -> float:
-        """Seconds since the absence that `mark` stands for was first noted: 0 for the first time. Kept for two days."""
+        """Seconds since the absence that `mark` stands for was first noted: 0 for the first time.
+
+        Kept for ten minutes.
+        """
         key = f"{PREFIX}absent:{mark}"
         with answering(), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(key, 1, ex=_ABSENCE_TTL_S, nx=True)
@@ -259,10 +263,10 @@ class Fleet:
             _, left_ms = pipe.execute()
         return _ABSENCE_TTL_S - int(left_ms) / 1000
 
-    def forget_absence(self, mark: str) -> None:
-        """Forgets since when: the absence was carried on."""
+    def gone_for(self, job_id: str, mark: str) -> float:
+        """Seconds since a job first noted that absence of what it is about: 0 for the first time. Kept with the job."""
         with answering():
-            self._redis.delete(f"{PREFIX}absent:{mark}")
+            return float(self._note_absence(job_id, mark))
 
     def spend_deletion(self, names: Sequence[str], destination: str, mark: str, *, cap: int) -> bool:
         """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent.

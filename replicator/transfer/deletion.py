@@ -133,7 +133,6 @@ def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> 
     if route.destination.head_manifest(route.target, route.landing):
         raise TemporaryError(f"{route.end} is still there after its deletion")
     _forget(route, writer, (manifest.digest,))
-    route.fleet.forget_absence(_mark(route))
     return Result(Outcome.DELETED, manifest.digest, clause)
 
 
@@ -142,7 +141,7 @@ def _gone_for_good(route: Route) -> bool:
 
     True if it has no tag left in all of its repository.
     """
-    _waited(route, _mark(route))
+    _waited(route)
     route.source.ping()
     tags = route.source.tags(route.repository)
     if tags and route.reference in tags:
@@ -157,13 +156,10 @@ def _others_are_there(route: Route) -> None:
         )
 
 
-def _mark(route: Route) -> str:
+def _waited(route: Route, sibling: str = "") -> None:
     # A new job and every new event start the wait anew.
-    return f"{route.claim.id}|{route.claim.born}|{route.claim.generation}"
-
-
-def _waited(route: Route, mark: str) -> None:
-    left = route.rule.delete_grace_s - route.fleet.absent_for(mark)
+    mark = f"{route.claim.generation}|{sibling}"
+    left = route.rule.delete_grace_s - route.fleet.gone_for(route.claim.id, mark)
     if left > 0:
         raise NotYet(f"{route.start} is gone; asking again", retry_after=left)
 
@@ -284,7 +280,7 @@ def _is_doomed(route: Route, tag: Tag, digest: Digest) -> bool:
         return False
     if route.source.head_manifest(record.repository, record.reference):
         return False
-    _waited(route, f"{_mark(route)}|{tag}")
+    _waited(route, tag)
     return True
 
 

@@ -65,6 +65,19 @@ def test_a_delete_leaves_no_note_of_the_absence(make_world: MakeWorld) -> None:
     assert [*world.redis.scan_iter("replicator:absent:*")] == []
 
 
+def test_a_tag_that_came_back_in_time_leaves_no_note_of_its_absence(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    assert world.run(world.job(), "delete").state == State.PENDING
+    world.push("eu", "v1", TWO)
+    world.tell(world.job(), "push", TWO.digest)
+
+    world.settle()
+
+    assert world.digest("us") == TWO.digest
+    assert [*world.redis.scan_iter("replicator:absent:*")] == []
+
+
 def test_a_rule_that_does_not_delete_deletes_nothing(make_world: MakeWorld) -> None:
     world = copied(make_world(a_rule()))
     world.delete("eu", "v1")
