@@ -29,6 +29,7 @@ from replicator.telemetry import (
 )
 from replicator.web.authentication import is_authentic
 from replicator.web.restraint import Restraint
+from replicator.web.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ class Bounds:
 
     size_bytes: int = 4 * 1024 * 1024
     timeout_s: float = 5.0
+    together_bytes: int = 64 * 1024 * 1024
+    """What all those that are here at once may weigh, until they are on disk."""
 
 
 class Refusal(Exception):
@@ -69,6 +72,7 @@ class Receiver:
         self._record = record
         self._missed = missed
         self._bounds = bounds
+        self._room = Room(max(bounds.together_bytes, bounds.size_bytes))
         self._strangers = Restraint(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,8 +80,10 @@ class Receiver:
         name, _, path_secret = scope["path"].removeprefix(PREFIX).partition("/")
         try:
             registry = self._admit(scope, name, path_secret)
-            body = await self._body(receive, registry, _header(scope, b"content-length"))
-            answer = await self._take(scope, registry, body)
+            self._check_length(registry, _header(scope, b"content-length"))
+            with self._room.share() as take:
+                body = await self._body(receive, registry, take)
+                answer = await self._take(scope, registry, body)
         except Refusal as refusal:
             await _answer(send, refusal.status, {"error": str(refusal)}, _headers(scope, refusal))
             if refusal.status == 413:
@@ -113,10 +119,11 @@ class Receiver:
             extra = {"registry": name} | ({"left_out": left_out} if left_out else {})
             log.warning("notification refused: not authenticated", extra=extra)
 
-    async def _body(self, receive: Receive, registry: Registry, declared: str) -> bytes:
-        limit = self._bounds.size_bytes
-        if declared.isdecimal() and int(declared[:20]) > limit:
+    def _check_length(self, registry: Registry, declared: str) -> None:
+        if declared.isdecimal() and int(declared[:20]) > self._bounds.size_bytes:
             raise self._too_large(registry)
+
+    async def _body(self, receive: Receive, registry: Registry, take: Callable[[int], bool]) -> bytes:
         chunks: list[bytes] = []
         size = 0
         try:
@@ -127,8 +134,10 @@ class Receiver:
                         raise Refusal(400, "the sender left before the body was complete")
                     chunk: bytes = message.get("body", b"")
                     size += len(chunk)
-                    if size > limit:
+                    if size > self._bounds.size_bytes:
                         raise self._too_large(registry)
+                    if not take(len(chunk)):
+                        raise _not_recorded(registry, "too many bodies at once")
                     chunks.append(chunk)
                     if not message.get("more_body", False):
                         return b"".join(chunks)
@@ -180,11 +189,12 @@ class Receiver:
                     trace=trace,
                 )
         except (TemporaryError, TimeoutError) as exc:
-            log.error(  # noqa: TRY400 - a traceback for every refused request would flood the log
-                "notification not recorded",
-                extra={"registry": registry.name, "cause": str(exc) or "timeout"},
-            )
-            raise Refusal(503, "cannot be recorded now", retry_after="1") from exc
+            raise _not_recorded(registry, str(exc) or "timeout") from exc
+
+
+def _not_recorded(registry: Registry, cause: str) -> Refusal:
+    log.error("notification not recorded", extra={"registry": registry.name, "cause": cause})
+    return Refusal(503, "cannot be recorded now", retry_after="1")
 
 
 def _header(scope: Scope, wanted: bytes) -> str:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from replicator.ledger import SweepKind
@@ -185,6 +186,31 @@ def test_what_cannot_be_recorded_is_told_to_come_back(inbox: MemoryInbox) -> Non
     assert int(answer.headers["retry-after"]) >= 1
     assert time.monotonic() - started < 5  # far less than such an inbox takes
     assert not inbox.entries
+
+
+def test_bodies_that_are_too_much_together_are_told_to_come_back() -> None:
+    site = Site(bounds=Bounds(size_bytes=100, together_bytes=150), inbox=MemoryInbox(delay_s=0.2))
+
+    async def at_once() -> list[int]:
+        transport = httpx.ASGITransport(site.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://replicator") as client:
+
+            async def post(size_bytes: int) -> int:
+                headers = bearer(SECRET)
+                return (
+                    await client.post("/webhooks/eu", headers=headers, content=b"x" * size_bytes)
+                ).status_code
+
+            first = await asyncio.gather(post(100), post(100), post(50), post(1), post(0))
+            return [*first, *await asyncio.gather(post(100), post(50))]
+
+    assert asyncio.run(at_once()) == [202, 503, 202, 503, 202, 202, 202]
+
+
+def test_room_for_one_there_always_is() -> None:
+    site = Site(bounds=Bounds(size_bytes=100, together_bytes=10))
+
+    assert site.post("/webhooks/eu", body=b"x" * 100).status_code == 202
 
 
 def test_a_refused_client_that_waits_to_send_is_hung_up(site: Site) -> None:
