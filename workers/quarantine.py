@@ -66,8 +66,10 @@ def fault(message: bytes) -> str | None:
         arguments, options, sequel = json.loads(base64.b64decode(envelope["body"], validate=True))
     except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as exc:
         return f"it cannot be read as one: {type(exc).__name__}"
-    if options != {} or not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
+    if not isinstance(arguments, list) or not all(isinstance(one, str) for one in arguments):
         return "its arguments are not ids of jobs"
+    if not isinstance(options, dict):
+        return "its keywords have no names"  # one that we do not know is a later scheduler's
     if not isinstance(sequel, dict) or any(sequel.values()):
         return "it wants more to be done than to answer it"
     return None

@@ -70,7 +70,7 @@ def strange(sent: dict[str, Any]) -> list[bytes]:
         changed(sent, body={"a": 1}),
         changed(sent, body=[{"a": 1}, {}, nothing]),
         changed(sent, body=[[1], {}, nothing]),
-        changed(sent, body=[["one"], {"key": "word"}, nothing]),
+        changed(sent, body=[["one"], ["word"], nothing]),
         changed(sent, body=[["one"], {}, {"callbacks": [harmful]}]),
         changed(sent, body=[["one"], {}, []]),
         changed(sent, body="text"),
@@ -113,6 +113,7 @@ def test_q12_a_worker_outlives_every_message_that_is_none_of_ours(
 def test_q12_what_a_dispatcher_sends_passes(sent: dict[str, Any]) -> None:
     assert fault(json.dumps(sent).encode()) is None
     assert fault(changed(sent, headers={"a_later_release": "says more"})) is None
+    assert fault(changed(sent, body=[["one"], {"a_later_release": "says more"}, {"chain": None}])) is None
     assert all(fault(message) for message in strange(sent))
 
 
