@@ -1,8 +1,8 @@
 -- ASK_SWEEP id, kind, subject, request, by, mark, value, 1 if owed, delay_s -> 1, or 0 if nothing new was asked for.
 -- The sweep waits to be taken, `delay_s` from now at the earliest, and the mark says so; with an empty mark it is asked
--- for in any case. With one it is not if the mark has this value, or a higher one, or if the same is asked for and still
--- waits, whoever asked: then that is due as soon as this one would be, and owed if either is. Without an id only the
--- mark is set.
+-- for in any case. With one it is not if the mark has this value, or a higher one, or if the same is asked for and
+-- still waits, whoever asked: then that is due as soon as this one would be, and owed if either is. Without an id only
+-- the mark is set.
 
 local id, mark, value, delay = ARGV[1], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[9])
 

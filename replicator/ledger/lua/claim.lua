@@ -1,6 +1,6 @@
--- CLAIM lease_s, {id, number of locks, lock...}... -> for each: key, token, generation, attempts, taken over, since, now,
--- action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since,
--- born, 1 if it was lost; or the one word why not.
+-- CLAIM lease_s, {id, number of locks, lock...}... -> for each: key, token, generation, attempts, taken over, since,
+-- now, action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since, born,
+-- 1 if it was lost; or the one word why not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
 -- Whoever held it before and never finished may only be frozen, and write when it wakes: see `doubt`.
 

@@ -1,6 +1,6 @@
--- DISPATCH destination, cap, redispatch_s, most jobs of a doorbell -> the doorbells to ring now, each a list of job ids.
--- A doorbell is for jobs of one repository. Each of its jobs is in flight, and due again `redispatch_s` from now, should
--- the doorbell get lost. No more than `cap` doorbells are out then, however many dispatchers there are.
+-- DISPATCH destination, cap, redispatch_s, most jobs of a doorbell -> the doorbells to ring now, each a list of job
+-- ids. A doorbell is for jobs of one repository. Each of its jobs is in flight, and due again `redispatch_s` from now,
+-- should the doorbell get lost. No more than `cap` doorbells are out then, however many dispatchers there are.
 --
 -- Urgent jobs come first. Low ones leave one place free for the next urgent one, unless there is only one place. Those
 -- that have been due for OLD seconds need not, and where urgent ones are due as well these and those take turns: so
@@ -8,14 +8,15 @@
 --
 -- Among urgent jobs, and among low ones, rules take turns, a doorbell each; next is the one of which fewest jobs were
 -- rung for while it took part. A rule with more than LONG due jobs leaves one place free for another. Of one rule the
--- longest due goes first, or the oldest, where it was tried in vain while a registry was away. Jobs of paused rules are held, a portion in each call, and stand in nobody's way. A job whose
--- worker died over it is rung for alone: it may kill the next one, too.
+-- longest due goes first, or the oldest, where it was tried in vain while a registry was away. Jobs of paused rules are
+-- held, a portion in each call, and stand in nobody's way. A job whose worker died over it is rung for alone: it may
+-- kill the next one, too.
 --
--- What came due is put into its rule's line here, and nowhere else, by going on in the queue where the last call
--- stopped ("seen"). A job may have come due before that all the same (a person resumed it, an earlier release changed
--- it), and none may be missed: the first of the queue is looked up in its line, and if it is not there all that
--- follow are lined up again. As every job becomes the first of its queue in time, each is found. A line may name what was
--- rung for or dropped meanwhile; who takes from it asks the queue.
+-- What came due is put into its rule's line here, and nowhere else but by who makes it urgent, by going on in the queue
+-- where the last call stopped ("seen"). A job may have come due before that all the same (a person resumed it, an
+-- earlier release changed it), and none may be missed: the first of the queue is looked up in its line, and if it is
+-- not there all that follow are lined up again. As every job becomes the first of its queue in time, each is found. A
+-- line may name what was rung for or dropped meanwhile; who takes from it asks the queue.
 
 local OLD, PORTION, LONG, SETBACK = 600, 2000, 1000, 15
 local destination, cap, most = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])

@@ -1,5 +1,5 @@
--- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, look again after s, promotion (JSON) or
--- nothing, previous digest -> done, again or lost.
+-- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, look again after s, promotion (JSON)
+-- or nothing, previous digest -> done, again or lost.
 -- done: the job is in the history and no longer in the ledger, unless something that was sent for it may yet take
 -- effect: then it comes due once more, that much later. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since

@@ -17,8 +17,8 @@
 local P = 'replicator:'
 local BACKOFF_AFTER_SUBMISSION = 2
 local HELD = 1e11 -- the year 5138
--- How a job is written down. Who meets a higher number leaves the job to a later release, which shares this Redis; fields
--- that it does not know it leaves as they are. What is only added is no new format.
+-- How a job is written down. Who meets a higher number leaves the job to a later release, which shares this Redis;
+-- fields that it does not know it leaves as they are. What is only added is no new format.
 local FORMAT = 1
 local DOUBT = 1
 
@@ -171,11 +171,11 @@ local function unhalt(id)
 end
 
 -- Writes down that a job is wanted. A submission is thirteen values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news, 1 for urgent, absent since, 1 for lost; empty text stands for none. The job is due `delay` seconds from now, or
--- sooner if it was. An open job may become urgent by it, but never the other way round. The action "repair" is kept
--- beside an event's, with the generation that asked for it: no event takes it back. What is submitted together comes due
--- in that order, a microsecond apart, so that jobs of one repository stay together. What was lost is `lost` as long as
--- nothing else asks for it, before or after.
+-- digest, trace, 1 for news, 1 for urgent, absent since, 1 for lost; empty text stands for none. The job is due `delay`
+-- seconds from now, or sooner if it was. An open job may become urgent by it, but never the other way round. The action
+-- "repair" is kept beside an event's, with the generation that asked for it: no event takes it back. What is submitted
+-- together comes due in that order, a microsecond apart, so that jobs of one repository stay together. What was lost is
+-- `lost` as long as nothing else asks for it, before or after.
 local SUBMISSION = 13
 local function submit(values, first)
   local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent, lost =
