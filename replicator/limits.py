@@ -24,6 +24,8 @@ RESERVE = 0.2
 REST_MIN_S = 60.0
 QUOTA_WINDOW_MAX_S = 7 * 86_400
 
+PROBE_S = 45.0
+"""How long the job may take that first tries a registry which was away: longer than a registry may hang."""
 DOUBLES_IN_S = 1.0
 """How soon a registry that came back is given twice as much to do."""
 
@@ -51,6 +53,14 @@ def halved(window: int) -> int:
 def recovery_s(window: int, most: int) -> float:
     """Seconds in which a window grows until it is no limit any more."""
     return max(0, most - window) / GROWTH_PER_S
+
+
+def jobs_on_trial(tried_for_s: float) -> int:
+    """How many jobs may run at once at a registry that may be tried again, since so long, and of which none is done.
+
+    One that did not fail in time does not hang, but may have much to bring, and others wait behind it.
+    """
+    return 1 + int(max(0.0, tried_for_s) // PROBE_S)
 
 
 def jobs_on_return(back_for_s: float) -> int:

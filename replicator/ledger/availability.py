@@ -8,10 +8,8 @@ import redis
 
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
-from replicator.limits import jobs_on_return
+from replicator.limits import PROBE_S, jobs_on_return, jobs_on_trial
 
-PROBE_S = 45.0
-"""How long the one that tries first may take: longer than a registry may hang."""
 PROBE_PAUSE_S = 2.0
 
 
@@ -113,9 +111,10 @@ class Availability:
             pipe.get(f"{PREFIX}back:{destination}")
             (seconds, micros), paused_ms, until, back = pipe.execute()
         now = seconds + micros / 1e6
-        rest_s = max(0.0, paused_ms / 1000, float(until) - now if until else 0.0)
+        tried_for_s = now - float(until) if until else 0.0
+        rest_s = max(0.0, paused_ms / 1000, -tried_for_s)
         if until:
-            return Footing(rest_s, 1)
+            return Footing(rest_s, jobs_on_trial(tried_for_s))
         return Footing(rest_s, jobs_on_return(now - float(back)) if back else sys.maxsize)
 
     def is_down(self, registry: str) -> Down | None:

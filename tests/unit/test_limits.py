@@ -11,6 +11,7 @@ from replicator.limits import (
     eased,
     halved,
     jobs_on_return,
+    jobs_on_trial,
     look_again_s,
     quota,
     recovery_s,
@@ -60,6 +61,10 @@ def test_a_registry_that_came_back_is_given_twice_as_much_each_second() -> None:
         8,
         2**20,
     ]
+
+
+def test_a_registry_on_trial_is_given_one_job_and_one_more_where_that_takes_long() -> None:
+    assert [jobs_on_trial(tried_s) for tried_s in (-1.0, 0.0, 44.9, 45.0, 100.0)] == [1, 1, 1, 2, 3]
 
 
 @pytest.mark.parametrize(

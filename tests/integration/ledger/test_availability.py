@@ -3,6 +3,7 @@
 import pytest
 
 from replicator.ledger import Footing, Ledger, connect
+from replicator.limits import PROBE_S
 from replicator.oci import Repository, Tag
 from tests.integration.ledger.conftest import Server
 
@@ -80,9 +81,11 @@ def test_a_registry_is_unreachable_until_it_answers_even_while_it_may_be_tried(
     assert ledger.availability.unreachable([]) == frozenset()
 
 
-def forget_the_wait(server: Server, registry: str) -> None:
-    """The registry may be tried now."""
-    connect(server.url).hset(f"replicator:down:{registry}", "until", "1000.0")
+def forget_the_wait(server: Server, registry: str, *, for_s: float = 0.0) -> None:
+    """The registry may be tried now, and could be for so long."""
+    with connect(server.url) as client:
+        seconds, _ = client.time()
+        client.hset(f"replicator:down:{registry}", "until", str(seconds - for_s))
 
 
 def test_a_destination_that_is_well_may_be_tried_with_any_number_of_jobs(ledger: Ledger) -> None:
@@ -101,6 +104,18 @@ def test_a_destination_that_does_not_answer_rests_and_is_tried_with_one_job(
     forget_the_wait(server, "us")
 
     assert ledger.availability.footing("us") == Footing(0, 1)
+
+
+def test_a_first_try_that_takes_long_holds_up_nobody_for_long(server: Server, ledger: Ledger) -> None:
+    """A large image, say: what hangs is found to be away sooner."""
+    ledger.availability.mark_down("us")
+
+    tried = []
+    for for_s in (PROBE_S - 5, PROBE_S + 5, 2 * PROBE_S + 5):
+        forget_the_wait(server, "us", for_s=for_s)
+        tried.append(ledger.availability.footing("us"))
+
+    assert tried == [Footing(0, 1), Footing(0, 2), Footing(0, 3)]
 
 
 def test_a_destination_that_is_back_gets_ever_more_to_do(server: Server, ledger: Ledger) -> None:
