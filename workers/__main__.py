@@ -10,7 +10,8 @@ from replicator.errors import ConfigError
 from replicator.runtime import Runtime
 from replicator.settings import Settings
 from replicator.telemetry import setup_logging, setup_tracing, shutdown_tracing
-from replicator.web.metrics import LedgerCollector, serve_metrics
+from replicator.web.metrics import LedgerCollector
+from replicator.web.scrapes import serve_metrics
 from workers.app import Worker
 from workers.loops import run_scheduler
 

@@ -7,20 +7,18 @@ invented lag is worse than none.
 
 import logging
 from collections.abc import Iterable, Iterator
-from threading import Thread
-from wsgiref.simple_server import WSGIServer
 
 from fastapi import APIRouter
 from fastapi.responses import Response
-from prometheus_client import CONTENT_TYPE_LATEST, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from replicator.errors import ConfigError, TemporaryError
+from replicator.errors import TemporaryError
 from replicator.ledger import Lane, Ledger, lanes_of
 from replicator.rulefiles import RuleBook
 from replicator.rules import Rule, RuleSet
-from replicator.telemetry import metrics_registry, render_metrics
+from replicator.telemetry import render_metrics
 
 log = logging.getLogger(__name__)
 
@@ -117,17 +115,6 @@ def metrics_routes(collector: Collector) -> APIRouter:
         return Response(render_metrics(collector), media_type=CONTENT_TYPE_LATEST)
 
     return routes
-
-
-def serve_metrics(host: str, port: int, *collectors: Collector) -> tuple[WSGIServer, Thread]:
-    """Answers scrapes in a thread of its own, for roles without a web server.
-
-    Raises ConfigError if it cannot listen there.
-    """
-    try:
-        return start_http_server(port, addr=host, registry=metrics_registry(*collectors))
-    except OSError as exc:
-        raise ConfigError(f"cannot serve metrics on {host}:{port}: {exc.strerror}") from exc
 
 
 def _lane_gauge(state: str, meaning: str, values: list[tuple[Rule, str, int]]) -> Metric:
