@@ -21,6 +21,9 @@ from enum import Enum, auto
 from replicator.oci import Digest
 from replicator.rules import Conflict, ConflictRule
 
+REMEMBERED_S = 30 * 24 * 3600.0
+"""For how long it is remembered of a place what it holds, if nothing happens there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -32,8 +35,14 @@ class Version:
     history: Mapping[str, float] = field(default_factory=dict)
 
     def came_after(self, other: "Version") -> bool:
-        """Whether whoever pushed this had the other before them, or might have."""
-        return all(self.history.get(region, 0.0) >= at for region, at in other.history.items())
+        """Whether whoever pushed this had the other before them, or might have.
+
+        What is older than all memory they had, wherever it was pushed: their region may have forgotten it.
+        """
+        forgotten = self.at - REMEMBERED_S
+        return all(
+            max(self.history.get(region, 0.0), forgotten) >= at for region, at in other.history.items()
+        )
 
     def over(self, other: "Version") -> "Version":
         """The same content, chosen over the other."""
@@ -77,12 +86,14 @@ class Sight:
 
 def recognised(holding: Holding, sight: Sight) -> Version:
     """The version of what was seen."""
-    for known in (holding.held, holding.intended):
-        if known and known.digest == sight.digest:
-            return known
-    if holding.held is None:
+    versions = (holding.held, holding.intended)
+    known = next((version for version in versions if version and version.digest == sight.digest), None)
+    if known and known.history:
+        return known
+    if known or holding.held is None:
+        # Nobody knows since when it is there, unless an event told that did not come of a copy.
         if sight.heard_at is None or sight.written_at is not None:
-            return Version(sight.digest, sight.region)
+            return known or Version(sight.digest, sight.region)
         return _pushed(sight, sight.heard_at, {})
     if sight.written_at is not None and sight.written_at > holding.noted_at:
         # A worker of an earlier release put it there, and notes no versions: nothing new began here.

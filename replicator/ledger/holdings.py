@@ -11,12 +11,11 @@ from typing import Any
 
 import redis
 
-from replicator.conflicts import Holding, Version
+from replicator.conflicts import REMEMBERED_S, Holding, Version
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest
 
-_HOLDING_TTL_S = 30 * 24 * 3600
 _HEARD_TTL_S = 24 * 3600
 _SETTLED_KEPT = 10_000
 _HEARD_KEPT = 16
@@ -54,7 +53,7 @@ class Holdings:
             for text in (_holding(place), noted.text, _written(holding))
         ]
         with answering():
-            at = str(self._note(_HOLDING_TTL_S, *packed))
+            at = str(self._note(int(REMEMBERED_S), *packed))
         if not at:
             return None
         texts = {place: f"{at} {_written(holding)}" for place, (_, holding) in changes.items()}

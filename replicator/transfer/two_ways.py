@@ -170,10 +170,11 @@ class TwoWays:
             return True
         places, before = (self.route.start, self.route.end), self._known
         after = facts.meeting.noted(*before, copies=verdict is Verdict.COPY)
+        # What a person has to choose between is noted anew, because it must not be forgotten meanwhile.
         changes = {
             place: (noted, holding)
             for place, noted, holding in zip(places, self.noted, after, strict=True)
-            if holding != noted.holding
+            if holding != noted.holding or verdict is Verdict.CHOICE
         }
         noted = self.route.fleet.holdings.note(changes) if changes else {}
         if noted is None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.conflicts import Holding, Meeting, Sight, Version, Winner, recognised
+from replicator.conflicts import REMEMBERED_S, Holding, Meeting, Sight, Version, Winner, recognised
 from replicator.oci import Digest
 from replicator.rules import Conflict, ConflictRule
 from replicator.verdict import Facts, Verdict, Written, awaits_event, decide, overrules
@@ -37,6 +37,8 @@ def seen(digest: Digest, heard_at: float | None = None, written_at: float | None
         (Holding(), seen(TWO, heard_at=6.0), Version(TWO, US, 6.0, {US: 6.0})),
         (Holding(), seen(TWO), Version(TWO, US)),
         (Holding(), seen(TWO, heard_at=6.0, written_at=5.0), Version(TWO, US)),
+        (Holding(Version(TWO, US)), seen(TWO, heard_at=6.0), Version(TWO, US, 6.0, {US: 6.0})),
+        (Holding(Version(TWO, EU)), seen(TWO, heard_at=6.0, written_at=5.0), Version(TWO, EU)),
     ],
     ids=[
         "as-before",
@@ -50,6 +52,8 @@ def seen(digest: Digest, heard_at: float | None = None, written_at: float | None
         "new-place",
         "unknown",
         "ours-of-old",
+        "heard-of-after-it-was-seen",
+        "echo-of-what-nobody-heard-of",
     ],
 )
 def test_what_is_seen_has_the_version_that_is_known_or_a_new_one(
@@ -79,6 +83,16 @@ def test_what_was_pushed_after_the_other_goes_on_and_else_the_rule_decides(
     start: Version, end: Version | None, conflict: Conflict, winner: Winner
 ) -> None:
     assert Meeting(start, end, conflict).winner() is winner
+
+
+def test_a_push_came_after_what_regions_have_forgotten_by_then() -> None:
+    long_ago = Version(OLD, "ap|team/api", 5.0, {"ap|team/api": 5.0})
+    late = 5.0 + REMEMBERED_S
+    just_now = Version(ONE, EU, late, {EU: late})
+
+    assert Meeting(just_now, long_ago, MANUAL).winner() is Winner.START
+    assert Meeting(long_ago, just_now, MANUAL).winner() is Winner.END
+    assert Meeting(replace(just_now, at=late - 1), long_ago, MANUAL).winner() is Winner.NOBODY
 
 
 def test_a_persons_choice_goes_on() -> None:

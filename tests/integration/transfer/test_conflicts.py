@@ -171,6 +171,36 @@ def test_what_nobody_told_of_is_given_time_for_its_event(make_world: MakeWorld) 
     assert held(world) == {TWO.digest}
 
 
+def test_an_event_counts_that_comes_after_a_sweep_saw_its_content(make_world: MakeWorld) -> None:
+    world = make_world(*mesh(MESH))
+    world.push("us", "v1", TWO)
+    world.run(job(world, "us", "ap"), action=None)  # a sweep's
+    world.push("eu", "v1", ONE)
+    world.hear("eu", "v1", ONE.digest)
+
+    view = world.run(job(world, "eu", "us"), digest=ONE.digest)
+    assert "no event has told yet" in (view.reason or "")
+    world.hear("us", "v1", TWO.digest)
+    world.settle()
+
+    assert world.digest("us") == TWO.digest
+
+
+def test_what_waits_for_a_person_is_remembered_as_long_as_anybody_looks(make_world: MakeWorld) -> None:
+    world = make_world(*mesh(PAIR, MANUAL))
+    pushed_everywhere(world)
+    world.push("eu", "v1", ONE)
+    world.push("us", "v1", TWO)
+    world.settle()
+    keys = [f"replicator:holding:{name}|{API}|v1" for name in PAIR]
+    for key in keys:
+        world.redis.expire(key, 60)
+
+    world.run(job(world, "eu", "us"), action=None)
+
+    assert all(world.redis.ttl(key) > 60 for key in keys)
+
+
 def test_what_nobody_tells_of_is_older(make_world: MakeWorld) -> None:
     world = make_world(*mesh(PAIR))
     world.push("us", "v1", TWO)
