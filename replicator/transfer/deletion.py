@@ -42,7 +42,8 @@ ALL_ITS_TAGS = "can only be deleted with all of its tags"
 WITHIN_AN_HOUR = "references within an hour"
 PROMOTED = "which was promoted to it"
 OTHERS = "which the rule"
-_GUARDS = (NOT_OURS, ALL_ITS_TAGS, WITHIN_AN_HOUR, PROMOTED, OTHERS, EMPTIED)
+REFUSED = "the destination does not delete it"
+_GUARDS = (NOT_OURS, ALL_ITS_TAGS, WITHIN_AN_HOUR, PROMOTED, OTHERS, EMPTIED, REFUSED)
 """What the reasons of blocked deletes have in common, each of one guard."""
 
 
@@ -179,7 +180,7 @@ def _destroy(route: Route, writer: Writer, manifest: Manifest) -> None:
             route.fleet.learn(route.destination.name, TAG_DELETE, False)
             _nothing_depends_on(route, manifest)
         except InUse as exc:
-            raise Blocked(str(exc)) from exc
+            raise Blocked(f"{REFUSED}: {exc}") from exc
         else:
             return
     _destroy_digest(route, writer, manifest)
@@ -194,7 +195,7 @@ def _destroy_digest(route: Route, writer: Writer, manifest: Manifest) -> None:
     except InUse as exc:
         if subject and is_struck:
             enter(route, writer.lease, ListReferrers(subject, (manifest.descriptor,)))
-        raise Blocked(str(exc)) from exc
+        raise Blocked(f"{REFUSED}: {exc}") from exc
 
 
 def _spend(route: Route) -> None:

@@ -160,6 +160,19 @@ def test_d4_a_repository_that_goes_alone_or_among_few_is_deleted(make_world: Mak
     assert world.digest("us") is None
 
 
+def test_what_a_destination_refused_to_delete_is_copied_on_when_it_is_back(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    world["us"].fail("DELETE", "manifests/v1", times=float("inf"), status=409)
+    assert world.remove(world.job()).state is State.BLOCKED
+    world.push("eu", "v1", TWO)  # and no event tells of it
+
+    resynced(world)
+
+    assert world.ledger.view.failures() == []
+    assert world.digest("us", "v1") == TWO.digest
+
+
 def test_d8_a_delete_goes_round_a_ring_once(make_world: MakeWorld) -> None:
     ring = [
         replace(
