@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import redis
@@ -28,6 +29,7 @@ from replicator.verdict import place
 _LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _CAPABILITY_KNOWN_S = 60.0
+_COPIED_FROM_KNOWN_S = 60.0
 _DELETIONS_KEPT = 10_000
 _SCANNED = 1000
 _ABSENCE_TTL_S = 600
@@ -47,6 +49,7 @@ class Fleet:
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._capabilities: dict[tuple[str, str], tuple[bool, float]] = {}
+        self._copied_from: dict[str, tuple[frozenset[Repository], float]] = {}
         self.companions = Companions(client)
         self.flights = Flights(client)
         self.holdings = Holdings(client)
@@ -79,17 +82,26 @@ class Fleet:
             found = self._redis.hgetall(_copies(destination, repository))
         return {parse_reference(str(name)): Copied.from_json(str(text)) for name, text in found.items()}
 
-    def copied_from(self, source: str) -> Iterator[Repository]:
-        """Repositories of the source that something was copied from, in no order, one perhaps more than once.
+    def copied_from(self, source: str, *, most: int) -> frozenset[Repository]:
+        """Up to `most` repositories of the source that something was copied from, as they were within a minute.
 
-        Of each repository of each destination one record is read, whichever.
+        Of each repository of each destination one record is read, whichever. It may take a look at every key.
         """
+        known, until = self._copied_from.get(source, (frozenset(), 0.0))
+        if time.monotonic() >= until:
+            known = frozenset(islice(self._repositories(source), most))
+            self._copied_from[source] = known, time.monotonic() + _COPIED_FROM_KNOWN_S
+        return known
+
+    def _repositories(self, source: str) -> Iterator[Repository]:
+        met: set[Repository] = set()
         with answering():
             for key in self._redis.scan_iter(match=f"{PREFIX}copied:*", count=_SCANNED):
                 found: Any = self._redis.hrandfield(key, 1, withvalues=True)
                 for text in found[1:]:
                     record = Copied.from_json(str(text))
-                    if record.source == source:
+                    if record.source == source and record.repository not in met:
+                        met.add(record.repository)
                         yield record.repository
 
     def intend(self, destination: str, repository: Repository, reference: Reference, record: Copied) -> None:

@@ -4,6 +4,7 @@ A registry whose storage vanished answers for itself, and like one from which ev
 apart is what else was copied from it: somebody who deletes one repository leaves the others.
 """
 
+from replicator.errors import Denied
 from replicator.oci import Repository
 from replicator.transfer.route import Route
 
@@ -15,10 +16,13 @@ EMPTIED = "it may have lost its storage"
 
 def has_lost_everything(route: Route) -> bool:
     """Whether no other repository that something was copied from has a tag left; False if there are too few to tell."""
-    others: set[Repository] = set()
-    for repository in route.fleet.copied_from(route.source.name):
-        if repository != route.repository:
-            others.add(repository)
-        if len(others) == MOST:
-            break
-    return len(others) >= FEWEST and not any(route.source.tags(repository) for repository in others)
+    known = route.fleet.copied_from(route.source.name, most=MOST + 1)
+    others = sorted(known - {route.repository})[:MOST]
+    return len(others) >= FEWEST and not any(_has_tags(route, other) for other in others)
+
+
+def _has_tags(route: Route, repository: Repository) -> bool:
+    try:
+        return bool(route.source.tags(repository))
+    except Denied:
+        return False  # so do some registries answer for what they do not have

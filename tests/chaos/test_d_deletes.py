@@ -160,6 +160,15 @@ def test_d4_a_repository_that_goes_alone_or_among_few_is_deleted(make_world: Mak
     assert world.digest("us") is None
 
 
+def test_d4_repositories_that_may_not_be_read_tell_nothing(make_world: MakeWorld) -> None:
+    world = emptied(make_world, *OTHERS)
+    world.push("eu", "v1", ONE, repository=OTHERS[2])
+    for name in OTHERS[:2]:
+        world["eu"].fail("GET", f"{name}/tags/list", times=float("inf"), status=403)
+
+    assert world.remove(world.job()).outcome == "deleted"
+
+
 def test_what_a_destination_refused_to_delete_is_copied_on_when_it_is_back(make_world: MakeWorld) -> None:
     world = copied(make_world(DELETING))
     world.delete("eu", "v1")

@@ -34,6 +34,32 @@ def test_an_intention_is_known_before_it_is_verified(ledger: Ledger) -> None:
     assert found == copy(DIGEST, at=found.at)
 
 
+def test_repositories_that_were_copied_from_are_searched_for_once_a_minute(
+    ledger: Ledger, server: Server
+) -> None:
+    for name in ("team/api", "team/web"):
+        ledger.fleet.intend(
+            "us", Repository(f"mirror/{name}"), TAG, copy(DIGEST, repository=Repository(name))
+        )
+        ledger.fleet.intend("ap", Repository(name), TAG, copy(DIGEST, repository=Repository(name)))
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST, source="ap", repository=Repository("other")))
+    with connect(server.url) as client:
+        searches = [client.info("commandstats").get("cmdstat_scan", {}).get("calls", 0)]
+
+        found = [ledger.fleet.copied_from("eu", most=10) for _ in range(20)]
+
+        searches.append(client.info("commandstats")["cmdstat_scan"]["calls"])
+    assert set(found) == {frozenset({Repository("team/api"), Repository("team/web")})}
+    assert searches[1] - searches[0] == 1
+
+
+def test_no_more_repositories_that_were_copied_from_are_told_than_asked_for(ledger: Ledger) -> None:
+    for name in ("team/api", "team/web", "team/db"):
+        ledger.fleet.intend("us", Repository(name), TAG, copy(DIGEST, repository=Repository(name)))
+
+    assert len(ledger.fleet.copied_from("eu", most=2)) == 2
+
+
 def test_a_new_intention_keeps_what_was_verified(ledger: Ledger) -> None:
     ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
     ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
