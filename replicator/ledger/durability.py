@@ -7,6 +7,10 @@ from replicator.ledger.connect import answering
 _WANTED = {
     "appendonly": ("yes", "without it a restart of Redis loses every accepted notification and pending job"),
     "appendfsync": ("always", "otherwise a power cut loses what was accepted in the last second or longer"),
+    "no-appendfsync-on-rewrite": (
+        "no",
+        "otherwise a power cut loses what was accepted while Redis rewrote its file",
+    ),
     "maxmemory-policy": ("noeviction", "any other policy lets Redis throw away jobs when memory is short"),
 }
 
