@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     otel_traces_exporter: Exporter | None = Field(
         default=None,
         validation_alias="OTEL_TRACES_EXPORTER",
-        description="`otlp` or `console` switches tracing on; `none` keeps it off",
+        description="`otlp`, or `console` for stderr, switches tracing on; `none` keeps it off",
     )
     otel_endpoint: str | None = Field(
         default=None,
