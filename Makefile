@@ -11,7 +11,7 @@
 
 .DEFAULT_GOAL := check
 .NOTPARALLEL:
-.PHONY: demo check test fuzz judges lock clean
+.PHONY: demo check test fuzz chaos judges lock clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
