@@ -8,6 +8,7 @@ from replicator.ledger.budgets import Budget, Budgets
 from replicator.ledger.claim import REPAIR, Claim, Cost, Finish, Refusal, Submission
 from replicator.ledger.connect import connect, connect_async
 from replicator.ledger.copied import Copied
+from replicator.ledger.decided import Conflicts, Decided
 from replicator.ledger.deletions import Deletion, Deletions
 from replicator.ledger.epoch import Epoch, Pulse
 from replicator.ledger.fleet import Fleet, Sighting
@@ -36,10 +37,12 @@ __all__ = [
     "Budgets",
     "Capability",
     "Claim",
+    "Conflicts",
     "Copied",
     "Copy",
     "Cost",
     "DeadLetter",
+    "Decided",
     "Deletion",
     "Deletions",
     "Down",

@@ -13,6 +13,7 @@ import redis
 
 from replicator.conflicts import REMEMBERED_S, Holding, Version
 from replicator.ledger.connect import PREFIX, answering
+from replicator.ledger.decided import STREAM
 from replicator.ledger.scripts import Scripts
 from replicator.oci import Digest
 
@@ -83,7 +84,7 @@ class Holdings:
         """Keeps which content was overwritten at `end`, so that a person can have it back."""
         entry = {"rule": rule, "start": start, "chosen": chosen, "end": end, "lost": lost, "why": why}
         with answering():
-            self._redis.xadd(f"{PREFIX}conflicts", entry, maxlen=_SETTLED_KEPT)  # type: ignore[arg-type]
+            self._redis.xadd(STREAM, entry, maxlen=_SETTLED_KEPT)  # type: ignore[arg-type]
 
 
 def _holding(place: str) -> str:

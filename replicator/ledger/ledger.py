@@ -7,6 +7,7 @@ import redis
 from replicator.ledger.availability import Availability
 from replicator.ledger.budgets import Budgets
 from replicator.ledger.connect import answering, connect
+from replicator.ledger.decided import Conflicts
 from replicator.ledger.deletions import Deletions
 from replicator.ledger.durability import durability_problems
 from replicator.ledger.epoch import Epoch
@@ -32,6 +33,7 @@ class Ledger(Work):
         self.availability = Availability(client)
         self.budgets = Budgets(client)
         self.fleet = Fleet(client)
+        self.conflicts = Conflicts(client)
         self.deletions = Deletions(client)
         self.epoch = Epoch(client)
         self.pauses = Pauses(client)

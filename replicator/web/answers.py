@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from replicator.ledger import DeadLetter, Deletion, Pause, PauseKind
+from replicator.ledger import DeadLetter, Decided, Deletion, Pause, PauseKind
 from replicator.operate import Description, Settled
 from replicator.rules import Destination, Registry, Rule, Schedule
 
@@ -285,6 +285,30 @@ class DeletionsAnswer(_Answer):
     """Deletions, the latest first."""
 
     deletions: list[DeletionAnswer]
+
+
+class ConflictAnswer(_Answer):
+    """A conflict of pushes that was decided: `chosen`, of `start`, was written over `lost` at `end`."""
+
+    id: str
+    at: float
+    rule: str
+    start: str
+    chosen: str
+    end: str
+    lost: str
+    why: str
+
+    @classmethod
+    def of(cls, decided: Decided) -> "ConflictAnswer":
+        """`decided` as JSON."""
+        return cls(**{name: getattr(decided, name) for name in cls.model_fields})
+
+
+class ConflictsAnswer(_Answer):
+    """Decided conflicts, the latest first."""
+
+    conflicts: list[ConflictAnswer]
 
 
 class UndeletedAnswer(_Answer):

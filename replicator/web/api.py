@@ -12,6 +12,8 @@ from replicator.operate import Desk, Filters
 from replicator.rulefiles import RuleBook
 from replicator.web.access import NOT_FOUND, READ_ERRORS, may
 from replicator.web.answers import (
+    ConflictAnswer,
+    ConflictsAnswer,
     DeadLetterAnswer,
     DeletionAnswer,
     DeletionsAnswer,
@@ -75,6 +77,13 @@ def api_routes(*, rules: RuleBook, desk: Desk, tokens: Tokens) -> APIRouter:
         """What was deleted at destinations and may be put back, the latest first."""
         return DeletionsAnswer(
             deletions=[DeletionAnswer.of(deletion) for deletion in islice(desk.ledger.deletions, limit)]
+        )
+
+    @routes.get("/conflicts")
+    def conflicts(limit: Limit = 100) -> ConflictsAnswer:
+        """Which of several pushes at once was chosen, and what it was written over, the latest first."""
+        return ConflictsAnswer(
+            conflicts=[ConflictAnswer.of(decided) for decided in islice(desk.ledger.conflicts, limit)]
         )
 
     return routes

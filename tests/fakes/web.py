@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 from replicator.errors import LedgerUnavailable, PermanentError
 from replicator.ledger import (
     DeadLetter,
+    Decided,
     Deletion,
     JobView,
     Lane,
@@ -160,6 +161,7 @@ class ToldLedger:
     told_jobs: list[JobView] = field(default_factory=list)
     told_letters: list[DeadLetter] = field(default_factory=list)
     told_deletions: list[Deletion] = field(default_factory=list)
+    told_conflicts: list[Decided] = field(default_factory=list)
     pauses: ToldPauses = field(default_factory=ToldPauses)
     settled: list[tuple[str, str]] = field(default_factory=list)
     sweeps: ToldSweeps = field(default_factory=ToldSweeps)
@@ -236,6 +238,11 @@ class ToldLedger:
     def dead_letters_named(self, prefix: str) -> list[DeadLetter]:
         self.ping()
         return [letter for letter in self.told_letters if letter.id.startswith(prefix)]
+
+    @property
+    def conflicts(self) -> list[Decided]:
+        self.ping()
+        return self.told_conflicts
 
     @property
     def deletions(self) -> "ToldDeletions":

@@ -1,7 +1,7 @@
 """Pushes of one tag in several regions: what goes on, what is asked of a person, and what is kept of the other."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import permutations
 
 import pytest
@@ -41,11 +41,8 @@ def pushed_everywhere(world: World) -> None:
     world.forget_requests()
 
 
-def lost(world: World) -> list[dict[str, str]]:
-    return [
-        {key.decode(): value.decode() for key, value in fields.items()}
-        for _, fields in world.redis.xrange("replicator:conflicts")
-    ]
+def lost(world: World) -> set[Digest]:
+    return {decided.lost for decided in world.ledger.conflicts}
 
 
 @pytest.mark.parametrize("names", [PAIR, MESH])
@@ -63,7 +60,7 @@ def test_the_push_that_was_recorded_last_ends_everywhere(
     assert held(world) == {ONE.digest}
     assert world.tags_written("eu").count("v1") == 1  # the push itself
     assert all(world.tags_written(name).count("v1") <= 2 for name in names)
-    assert {entry["lost"] for entry in lost(world)} <= {TWO.digest}
+    assert lost(world) <= {TWO.digest}
 
 
 @pytest.mark.parametrize("first", PAIR)
@@ -87,7 +84,7 @@ def test_a_later_push_is_no_conflict_whatever_the_order(make_world: MakeWorld) -
     world.settle()
 
     assert held(world) == {TWO.digest}
-    assert lost(world) == []
+    assert lost(world) == set()
 
 
 def test_what_lost_is_on_record_and_can_be_promoted(make_world: MakeWorld) -> None:
@@ -97,16 +94,17 @@ def test_what_lost_is_on_record_and_can_be_promoted(make_world: MakeWorld) -> No
     world.push("eu", "v1", ONE)
     world.settle()
 
-    assert lost(world) == [
-        {
-            "rule": "eu-to-us",
-            "start": f"eu|{API}|v1",
-            "chosen": ONE.digest,
-            "end": f"us|{API}|v1",
-            "lost": TWO.digest,
-            "why": "newest",
-        }
-    ]
+    (decided,) = world.ledger.conflicts
+    assert asdict(decided) | {"id": "", "at": 0.0} == {
+        "id": "",
+        "at": 0.0,
+        "rule": "eu-to-us",
+        "start": f"eu/{API}:v1",
+        "chosen": ONE.digest,
+        "end": f"us/{API}:v1",
+        "lost": TWO.digest,
+        "why": "newest",
+    }
     ended = [entry for entry in world.ledger.view.ended_after("0-0", 100)[0] if entry.outcome == "copied"]
     assert [entry.reason for entry in ended][-1] == f"chosen by conflict: newest, over {TWO.digest}"
     promotion = Promotion("us", Repository(API), TWO.digest, "us", Repository(API), Tag("v1"), by="a person")

@@ -3,12 +3,12 @@
 import logging
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from replicator.jobs import Outcome
-from replicator.ledger import DeadLetter, JobView, Lane, State, Swept
+from replicator.ledger import DeadLetter, Decided, JobView, Lane, State, Swept
 from replicator.oci import Digest, Repository, Tag
 from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
 from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger, ToldSweeps
@@ -20,6 +20,7 @@ API = (
     "/api/v1/jobs/x",
     "/api/v1/failures",
     "/api/v1/deletions",
+    "/api/v1/conflicts",
 )
 
 
@@ -234,6 +235,15 @@ def test_failures_are_jobs_and_dead_letters(site: Site) -> None:
     assert [job["id"] for job in answer.json()["jobs"]] == ["f1"]
     assert answer.json()["dead_letters"][0]["reason"] == "no JSON"
     assert "body-canary" not in answer.text
+
+
+def test_a_decided_conflict_shows_what_was_lost() -> None:
+    chosen, lost = Digest.of(b"chosen"), Digest.of(b"lost")
+    told = Decided("1-0", 0.001, "prod", "eu/team/api:v1", chosen, "us/team/api:v1", lost, "newest")
+
+    answer = Site(ledger=ToldLedger(told_conflicts=[told])).get("/api/v1/conflicts").json()
+
+    assert answer == {"conflicts": [asdict(told)]}
 
 
 @pytest.mark.parametrize("path", [path for path in API if path != "/api/v1/rules"])
