@@ -182,6 +182,8 @@ def test_a_redis_that_forgot_has_all_compared_that_events_were_about(
 
         wait_until(asked, 10, what="a comparison is asked for")
         assert asked() == [(Loss.LEDGER, True)]
+        # All was in line before, or on its way: what is repaired now was lost.
+        assert redis.hexists("replicator:asked", "caught-up|r|us")
         # Once for one loss.
         wait_until(lambda: int(redis.hget("replicator:epoch", "count") or 0) >= 3, 10)
         assert asked() == [(Loss.LEDGER, True)]
