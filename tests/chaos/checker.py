@@ -73,6 +73,11 @@ class Checker:
         ]
         return sum(1 for root in roots for _ in root.glob("*/*/_uploads/*"))
 
+    def sweeps(self) -> int:
+        """How often the product compared both sides of a rule."""
+        with contextlib.closing(self._world.redis.client()) as redis:
+            return sum(1 for _ in redis.scan_iter("replicator:sweep:*", 1000))
+
     def is_in_line(self) -> bool:
         """Whether nothing differs, at a glance."""
         with contextlib.suppress(OSError, ValueError):
@@ -139,7 +144,7 @@ class Checker:
             for _, fields in redis.xrange("replicator:deleted"):
                 entry = {name.decode(): value.decode(errors="replace") for name, value in fields.items()}
                 place = (entry["repository"], entry["reference"])
-                if place not in asked or entry["digest"] not in pushed[place]:
+                if place not in asked or entry["digest"] not in {place[1], *pushed.get(place, ())}:
                     where = f"{entry['destination']}/{place[0]}:{place[1]}"
                     yield f"{where} was deleted ({entry['digest']}), which nobody asked for"
 
@@ -148,8 +153,6 @@ class Checker:
             for pattern in ("job:*", "due:*", "low:*", "inflight:*", "since:*", "promotion:*"):
                 for key in redis.scan_iter(f"replicator:{pattern}", 1000):
                     yield f"{key.decode()} is left in Redis"
-            for _ in redis.scan_iter("replicator:sweep:*", 1000):
-                yield "a sweep was made, so that nobody knows what came by its event"
             if left := redis.xlen("replicator:inbox"):
                 yield f"{left} notifications are left in the inbox"
             if dead := redis.xlen("replicator:dead"):

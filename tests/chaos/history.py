@@ -40,6 +40,8 @@ class Step:
     ended: float
     ending: Ending
     why: str = ""
+    takes: Digest | None = None
+    """The digest that was deleted."""
 
     @property
     def place(self) -> Place:
@@ -56,7 +58,9 @@ class History:
         self._file = file.open("w", buffering=1)
 
     @contextlib.contextmanager
-    def step(self, kind: str, place: Place, digest: Digest | None) -> Iterator[None]:
+    def step(
+        self, kind: str, place: Place, digest: Digest | None, *, takes: Digest | None = None
+    ) -> Iterator[None]:
         """Write down a step, however the block ends, which does it. An error of it is raised again."""
         began, ending, why = time.time(), Ending.UNKNOWN, ""
         try:
@@ -66,7 +70,7 @@ class History:
             why = f"{type(exc).__name__}: {exc}"[:200]
             raise
         finally:
-            self._note(Step(kind, *place, digest, began, time.time(), ending, why))
+            self._note(Step(kind, *place, digest, began, time.time(), ending, why, takes))
 
     def close(self) -> None:
         """Nothing is written down any more."""
@@ -96,8 +100,13 @@ class History:
         return found
 
     def deleted(self) -> set[tuple[str, str]]:
-        """Every repository's tag that somebody ever tried to delete."""
-        return {(step.repository, step.tag) for step in self.steps if step.digest is None}
+        """Every repository's tag and digest that somebody ever tried to delete."""
+        return {
+            (step.repository, reference)
+            for step in self.steps
+            if step.takes is not None
+            for reference in (step.tag, step.takes)
+        }
 
     def _note(self, step: Step) -> None:
         with self._lock:

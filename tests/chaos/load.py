@@ -198,7 +198,7 @@ class Load:
     def _do(self, client: RawClient, operation: Operation, image: Image) -> None:
         place = operation.place
         if operation.kind == "delete":
-            with self._history.step("delete", place, None):
+            with self._history.step("delete", place, None, takes=image.digest):
                 answer = client.call("DELETE", f"/v2/{operation.repository}/manifests/{image.digest}")
                 assert answer.status in {202, 404}, answer
             return

@@ -45,7 +45,7 @@ SECRETS = (API_TOKEN, WEBHOOK_SECRET, PATH_SECRET, PASSWORD)
 SOURCES = ("eu", "jp")
 DESTINATIONS = ("us", "ap")
 REGIONS = (*SOURCES, *DESTINATIONS)
-STARTS_WITHIN_S = 60.0
+STARTS_WITHIN_S = 120.0
 RESTARTS_AFTER_S = 0.3
 STOPS_WITHIN_S = 35.0
 """What a role is given when it is told to stop: 25 s for the jobs that run, and a little to put back the rest."""
