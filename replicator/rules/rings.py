@@ -7,8 +7,8 @@ witnesses as collisions are; should rules disagree all the same, a person decide
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import product
 from typing import TypeVar
 
@@ -55,7 +55,9 @@ class Dispute:
 
 def ring(rules: RuleSet, place: Place, tag: Tag) -> Ring | None:
     """The ring that the tag of that place is in, if it is in one."""
-    leads_to = _reachable(place, lambda start: _targets(rules, start, tag))
+    if not _may_return(rules, place[0]):
+        return None
+    leads_to = _reachable(place, lambda start: _targets(rules.rules, start, tag))
     comes_from: dict[Place, set[Place]] = {}
     for start, ends in leads_to.items():
         for end in ends:
@@ -63,7 +65,7 @@ def ring(rules: RuleSet, place: Place, tag: Tag) -> Ring | None:
     places = frozenset(_reachable(place, lambda end: comes_from.get(end, set())))
     if len(places) < 2:
         return None
-    return Ring(places, tuple(rule for rule in rules.rules if _belongs(rules, rule, places, tag)))
+    return Ring(places, tuple(rule for rule in rules.rules if _belongs(rule, places, tag)))
 
 
 def disputes(rules: RuleSet) -> list[Dispute]:
@@ -100,7 +102,7 @@ def _witnessed(rules: RuleSet) -> Iterator[tuple[Ring, str]]:
     seen = set()
     if not any(rule.conflict for rule in rules.rules):
         return
-    for rule in filter(lambda rule: rule.enabled and _may_return(rules, rule), rules.rules):
+    for rule in filter(lambda rule: rule.enabled and _may_return(rules, rule.source), rules.rules):
         tags = dict.fromkeys(filter(None, (common_tag(rule, other) for other in rules.rules)))
         for name, tag in product(names_to_try(rule), tags):
             try:
@@ -113,24 +115,21 @@ def _witnessed(rules: RuleSet) -> Iterator[tuple[Ring, str]]:
                 yield found, f"{rule.source}/{name}:{tag}"
 
 
-def _may_return(rules: RuleSet, rule: Rule) -> bool:
-    """Whether registries that the rule copies to send to others, and these at last to its source."""
+def _may_return(rules: RuleSet, registry: str) -> bool:
+    """Whether registries that this one sends to send to others, and these at last to it: most places need no more."""
 
-    def ends(registry: str) -> set[str]:
-        return {
-            there.registry
-            for each in rules.rules
-            if _carries_changes(each) and each.source == registry
-            for there in each.destinations
-        }
-
-    return any(rule.source in found for found in _reachable(rule.source, ends).values())
+    sends: dict[str, set[str]] = {}
+    for rule in filter(_carries_changes, rules.rules):
+        sends.setdefault(rule.source, set()).update(there.registry for there in rule.destinations)
+    return any(
+        registry in found for found in _reachable(registry, lambda name: sends.get(name, set())).values()
+    )
 
 
-def _targets(rules: RuleSet, start: Place, tag: Tag) -> set[Place]:
-    """Where the tag of that place is copied to."""
+def _targets(rules: Iterable[Rule], start: Place, tag: Tag) -> set[Place]:
+    """Where the tag of that place is copied to by these rules."""
     found = set()
-    for rule in rules.rules:
+    for rule in rules:
         if rule.source != start[0] or not _carries_changes(rule) or not takes_tag(rule, tag):
             continue
         if not takes_name(rule, start[1]):
@@ -149,9 +148,8 @@ def _carries_changes(rule: Rule) -> bool:
     return rule.enabled and is_faithful and rule.trigger is not TriggerType.MANUAL
 
 
-def _belongs(rules: RuleSet, rule: Rule, places: frozenset[Place], tag: Tag) -> bool:
-    alone = replace(rules, rules=(rule,))
-    return any(_targets(alone, start, tag) & places for start in places)
+def _belongs(rule: Rule, places: frozenset[Place], tag: Tag) -> bool:
+    return any(_targets((rule,), start, tag) & places for start in places)
 
 
 def _reachable(start: T, ends: Callable[[T], set[T]]) -> dict[T, set[T]]:
