@@ -24,6 +24,8 @@ from replicator.web.sweeping import asking_routes, sweep_routes
 
 BODY_BYTES = 64 * 1024
 """The longest body that the API reads: it reads it before it knows who speaks."""
+AT_ONCE = 200
+"""Requests that are no notifications, and are served at a time: a fifth of all, whoever asks, has to be enough."""
 
 
 def create_app(
@@ -65,12 +67,24 @@ class _Switch:
     def __init__(self, receiver: Receiver, app: FastAPI) -> None:
         self._receiver = receiver
         self._app = app
+        self._served = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+        elif scope["path"].startswith(PREFIX):
             await self._receiver(scope, receive, send)
+        elif self._served >= AT_ONCE and scope["path"] != "/healthz":
+            await _BUSY(scope, receive, send)
         else:
-            await self._app(scope, _bounded(receive), send)
+            self._served += 1
+            try:
+                await self._app(scope, _bounded(receive), send)
+            finally:
+                self._served -= 1
+
+
+_BUSY = JSONResponse({"error": "too many requests at once"}, 503, {"Retry-After": "1"})
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -1,17 +1,21 @@
 """Health, metrics and the API, through the front that every request passes."""
 
+import asyncio
 import logging
 import re
+import threading
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 
+import httpx
 import pytest
 
 from replicator.jobs import Outcome
 from replicator.ledger import DeadLetter, Decided, JobView, Lane, State, Swept
 from replicator.oci import Digest, Repository, Tag
 from replicator.rules import Clause, Count, Destination, Retention, Rule, Schedule, TagStatus, TriggerType
-from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger, ToldSweeps
+from replicator.web.app import AT_ONCE
+from tests.fakes.web import RULES, SECRET, TOKEN, FixedRules, Site, ToldLedger, ToldSweeps, bearer
 
 API = (
     "/api/v1/status",
@@ -289,3 +293,41 @@ def test_a_bug_is_a_500_without_detail(caplog: pytest.LogCaptureFixture) -> None
 
     assert (answer.status_code, answer.json()) == (500, {"error": "internal error"})
     assert "request failed" in caplog.messages
+
+
+# Strangers
+
+
+@dataclass
+class FrozenLedger(ToldLedger):
+    """One that answers nobody before it is let go."""
+
+    thaw: threading.Event = field(default_factory=threading.Event)
+
+    def ping(self) -> None:
+        self.thaw.wait(20)
+
+
+def test_scrapes_by_the_thousand_leave_room_for_notifications() -> None:
+    ledger = FrozenLedger()
+    site = Site(ledger=ledger)
+
+    async def flooded() -> tuple[list[int], list[int]]:
+        transport = httpx.ASGITransport(site.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://replicator") as client:
+            scrapes = [asyncio.create_task(client.get("/metrics")) for _ in range(AT_ONCE + 10)]
+            refused, _ = await asyncio.wait(scrapes, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+            others = [
+                await client.get("/healthz"),
+                await client.post("/webhooks/eu", headers=bearer(SECRET), content=b"{}"),
+            ]
+            ledger.thaw.set()
+            answers = await asyncio.gather(*scrapes)
+            assert refused
+            return [each.status_code for each in answers], [each.status_code for each in others]
+
+    scraped, others = asyncio.run(flooded())
+
+    assert (scraped.count(200), scraped.count(503)) == (AT_ONCE, 10)
+    assert others == [200, 202]
+    assert site.ask("GET", "/metrics").status_code == 200
