@@ -52,7 +52,7 @@ class Crowd:
         """Of `limit` connections none is cut before it has been waited for, in its state, for `patience_s`."""
         self._limit = limit
         self._patience_s = patience_s
-        self._expected: dict[Connection, float] = {}
+        self._awaited: dict[Connection, float] = {}
         self._resting: dict[Connection, tuple[float, int]] = {}
         self._served: set[Connection] = set()
         self._cut: Counter[str] = Counter()
@@ -62,7 +62,7 @@ class Crowd:
         """From now on we wait for its request."""
         self._leave_state(connection)
         loop = asyncio.get_running_loop()
-        self._expected[connection] = loop.time()
+        self._awaited[connection] = loop.time()
         if self._look is None:
             self._look = loop.call_later(self._patience_s / _LOOKS, self._look_around, loop)
 
@@ -76,9 +76,9 @@ class Crowd:
         self._leave_state(connection)
         self._resting[connection] = (asyncio.get_running_loop().time(), connection.unread_bytes())
 
-    def is_expected(self, connection: Connection) -> bool:
+    def is_awaited(self, connection: Connection) -> bool:
         """True while its request is not wholly there."""
-        return connection in self._expected
+        return connection in self._awaited
 
     def leave(self, connection: Connection) -> None:
         """It has ended."""
@@ -86,8 +86,8 @@ class Crowd:
 
     def make_room(self, newcomer: Connection) -> None:
         """Cut whoever has kept us waiting longest, while there are too many. Those that are served stay."""
-        while len(self._expected) + len(self._resting) + len(self._served) > self._limit:
-            longest = next(iter(self._expected), newcomer)
+        while len(self._awaited) + len(self._resting) + len(self._served) > self._limit:
+            longest = next(iter(self._awaited), newcomer)
             victim = next(iter(self._resting), None) if longest is newcomer else longest
             if victim is None:
                 return
@@ -95,14 +95,14 @@ class Crowd:
 
     def _look_around(self, loop: asyncio.AbstractEventLoop) -> None:
         before = loop.time() - self._patience_s
-        while self._expected and next(iter(self._expected.values())) <= before:
-            self._end(next(iter(self._expected)), "incomplete")
+        while self._awaited and next(iter(self._awaited.values())) <= before:
+            self._end(next(iter(self._awaited)), "incomplete")
         while self._resting and next(iter(self._resting.values()))[0] <= before:
             self._look_at_reader(next(iter(self._resting)))
         if self._cut:
             log.info("connections cut", extra=dict(self._cut))
             self._cut.clear()
-        is_empty = not (self._expected or self._resting or self._served)
+        is_empty = not (self._awaited or self._resting or self._served)
         self._look = None if is_empty else loop.call_later(self._patience_s / _LOOKS, self._look_around, loop)
 
     def _look_at_reader(self, connection: Connection) -> None:
@@ -117,7 +117,7 @@ class Crowd:
         connection.cut()
 
     def _leave_state(self, connection: Connection) -> None:
-        self._expected.pop(connection, None)
+        self._awaited.pop(connection, None)
         self._resting.pop(connection, None)
         self._served.discard(connection)
 
@@ -195,19 +195,19 @@ class PunctualProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is written, as far as the peer reads it."""
         super().on_response_complete()
-        if self.cycle.response_complete and not self.crowd.is_expected(self):
+        if self.cycle.response_complete and not self.crowd.is_awaited(self):
             self.crowd.rest(self)
 
     def pause_writing(self) -> None:
         """The peer does not read as fast as we write: it is not us who is waited for."""
         super().pause_writing()
-        if not self.crowd.is_expected(self):
+        if not self.crowd.is_awaited(self):
             self.crowd.rest(self)
 
     def resume_writing(self) -> None:
         """The peer has read most of what there was."""
         super().resume_writing()
-        if not (self.cycle.response_complete or self.crowd.is_expected(self)):
+        if not (self.cycle.response_complete or self.crowd.is_awaited(self)):
             self.crowd.serve(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
