@@ -122,7 +122,7 @@ class Regions:
         return sorted(
             route
             for route in self.pending
-            if route not in self.waiting
+            if not (route in self.waiting and self.events)  # an event may be lost that was waited for
             and not self.cut & {*route}
             and (route in self.running or self._may_begin(route))
         )
