@@ -77,30 +77,36 @@ class Stage:
 
 @dataclass(slots=True)
 class Model:
-    """What is known of each tag: since when the source is without it, and which digests there are ours.
+    """What is known of each tag: since when the source may have been seen without it, when an event last told of it,
+    and which digests at the destination are ours.
 
-    `approved` are the reasons that a person approved, `deletes` the tries that deleted something.
+    The source is asked twice, the grace apart and both times since the last event. That it had the tag in between, if
+    nobody told, cannot be seen. `approved` are the reasons that a person approved, `deletes` the tries that deleted
+    something.
     """
 
     cap: int
     absent_since: dict[str, float] = field(default_factory=dict)
+    told_at: dict[str, float] = field(default_factory=dict)
     ours: dict[str, set[Digest]] = field(default_factory=dict)
     approved: list[str] = field(default_factory=list)
     deletes: int = 0
 
-    def check(self, tag: str, digest: Digest, source: Held, *, deletes: bool, is_faulty: bool) -> None:
+    def waited_s(self, tag: str, asked_for: str) -> float:
+        """For how long the delete of `tag` has waited, which a job for `asked_for` carries out."""
+        told_at = self.told_at.get(tag, 0.0) if tag == asked_for else 0.0
+        return time.monotonic() - max(self.absent_since.get(tag, 0.0), told_at)
+
+    def check(self, tag: str, digest: Digest, source: Held, *, deletes: bool, waited_s: float) -> None:
         """`digest` went from `tag`. Raises WrongDelete unless it may."""
-        since = self.absent_since.get(tag)
         why = None
         if not deletes:
             why = "the rule does not delete"
-        elif is_faulty:
-            why = "the source could not be believed"
         elif any(tag in reason or str(digest) in reason for reason in self.approved):
             return
         elif source.get(tag):
             why = "the source has it"
-        elif since is not None and time.monotonic() - since < GRACE_S:
+        elif waited_s < GRACE_S:
             why = "the grace is not over"
         elif digest not in self.ours.get(tag, ()):
             why = "it is not ours"
@@ -154,7 +160,6 @@ class History:
         tag, image = self.random.choice(TAGS), self.random.choice(IMAGES)
         self._healthy()
         images.push(self.stage.eu, self.stage.repository, tag, image)
-        self.model.absent_since.pop(tag, None)
         self._happened("push", tag, image.digest)
 
     def delete(self) -> None:
@@ -169,7 +174,7 @@ class History:
         images.delete(self.stage.eu, self.stage.repository, tag if self.stage.eu_deletes_tags else digest)
         after = self._held(self.stage.eu)
         for gone in (each for each in there if not after[each]):
-            self.model.absent_since[gone] = time.monotonic()
+            self.model.absent_since.setdefault(gone, time.monotonic())
             self._happened("delete", gone, None if self.stage.eu_deletes_tags else digest)
 
     def meddle(self) -> None:
@@ -269,14 +274,17 @@ class History:
         for each in ALL_TAGS:
             was, now = before[each], after[each]
             if was and not now:
-                self._went(each, was, source)
+                self._went(each, was, source, asked_for=tag)
             elif now and was != now:
                 assert now == source.get(each), f"{each} became {now}, the source has {source.get(each)}"
                 self.model.ours[each] = {now}
 
-    def _went(self, tag: str, digest: Digest, source: Held) -> None:
-        rule = self.stage.rule
-        self.model.check(tag, digest, source, deletes=rule.deletion, is_faulty=not self.is_credible)
+    def _went(self, tag: str, digest: Digest, source: Held, *, asked_for: str) -> None:
+        if not self.is_credible:
+            raise WrongDelete(f"{tag} at the destination is gone, and the source cannot be believed")
+        waited_s = self.model.waited_s(tag, asked_for)
+        self.model.check(tag, digest, source, deletes=self.stage.rule.deletion, waited_s=waited_s)
+        self.model.absent_since.pop(tag, None)
         self.model.ours.pop(tag, None)
 
     def _dies(self) -> bool:
@@ -288,6 +296,7 @@ class History:
         self._say(f"event: {action} {tag} {_short(digest)}")
         ledger.submit([Submission(job, ledger.view.now(), action, digest)])
         self.told.append((action, tag, digest))
+        self.model.told_at[tag] = time.monotonic()
 
     def _happened(self, action: str, tag: str, digest: Digest | None) -> None:
         self._say(f"{action} {tag} {_short(digest)}")
