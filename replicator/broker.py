@@ -22,6 +22,9 @@ from replicator.redis_url import TLS_FILES, Sentinels
 
 TASK = "replicator.bring_in_line"
 """The task that the workers offer; its arguments are ids of jobs."""
+DOORBELL_LIMIT_S = 3600
+"""The last resort against a doorbell that never ends: the lease check and the client's timeouts act long before, and a
+doorbell begins no job late."""
 
 WORKER_OPTIONS = {
     "pool": "prefork",
@@ -101,9 +104,10 @@ _TASK_SETTINGS: dict[str, Any] = {
     "task_publish_retry": False,
     # A misspelt name must not make a queue that nobody reads.
     "task_create_missing_queues": False,
-    # The last resort: the lease check and the client's timeouts act long before, and a doorbell begins no job late.
-    "task_soft_time_limit": 3300,
-    "task_time_limit": 3600,
+    # A time limit would leave an entry in the worker's timer for each task until the time is up, even if the task
+    # ended at once: half a kilobyte each, for most of an hour. The task keeps a limit of its own (DOORBELL_LIMIT_S).
+    "task_soft_time_limit": None,
+    "task_time_limit": None,
 }
 
 _WORKER_SETTINGS: dict[str, Any] = {
@@ -132,7 +136,7 @@ def _queue(destination: str) -> Queue:
 def _transport_options(redis_url: str) -> dict[str, Any]:
     return {
         **_sentinel_options(Sentinels.of(redis_url)),
-        # Longer than the hard time limit, or a long task is delivered again and again.
+        # Longer than DOORBELL_LIMIT_S, or a long task is delivered again and again.
         "visibility_timeout": 4200,
         "unacked_restore_interval": 10,
         "unacked_restore_throttle": 1,

@@ -1,5 +1,7 @@
 """A worker process of its own, on a real Redis, without registries."""
 
+import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -8,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from replicator.broker import Bell, make_app
+from replicator.broker import TASK, Bell, make_app
 from replicator.jobs import Job
 from replicator.ledger import Ledger, Submission
 from replicator.oci import Repository, Tag
+from replicator.transfer import Tools
 from tests.integration.processes import Process, RedisServer, wait_until
 from tests.unit.rulefiles.kit import rule, write
+from workers.tasks import offer
 
 
 class WorkerProcess(Process):
@@ -46,6 +50,26 @@ def ledger(redis_server: RedisServer) -> Iterator[Ledger]:
     made = Ledger.connect(redis_server.url)
     yield made
     made.close()
+
+
+def never_ends() -> Tools:
+    time.sleep(60)
+    raise AssertionError("it was left alone for a minute")
+
+
+def answer_for_a_second() -> None:
+    app = make_app("memory://")
+    offer(app, never_ends, limit_s=1)
+    app.tasks[TASK]("an id")
+
+
+def test_a_process_that_is_at_a_doorbell_for_too_long_dies_of_it() -> None:
+    process = multiprocessing.get_context("spawn").Process(target=answer_for_a_second)
+    process.start()
+
+    process.join(30)
+
+    assert process.exitcode == -signal.SIGALRM
 
 
 def test_jobs_of_a_destination_that_no_rule_has_any_more_end(

@@ -6,7 +6,7 @@ import pytest
 from celery.app.defaults import NAMESPACES, flatten
 from kombu import Connection
 
-from replicator.broker import add_queue, make_app, queue_name
+from replicator.broker import DOORBELL_LIMIT_S, add_queue, make_app, queue_name
 
 KNOWN = {name for name, _ in flatten(NAMESPACES)}
 
@@ -69,7 +69,14 @@ def test_a_queue_is_declared_once_a_destination() -> None:
 def test_a_message_outlives_the_longest_task() -> None:
     conf = make_app("redis://localhost").conf
 
-    assert conf.broker_transport_options["visibility_timeout"] > conf.task_time_limit
+    assert conf.broker_transport_options["visibility_timeout"] > DOORBELL_LIMIT_S
+
+
+def test_no_task_leaves_a_timer_behind() -> None:
+    # Celery keeps one for each task with a limit until the limit is over, not until the task is.
+    conf = make_app("redis://localhost").conf
+
+    assert (conf.task_soft_time_limit, conf.task_time_limit) == (None, None)
 
 
 def test_sentinels_are_all_told_to_kombu_with_login_and_database() -> None:
