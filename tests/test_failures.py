@@ -45,3 +45,9 @@ def test_what_is_not_ours_has_a_reason_and_no_test() -> None:
     for name, reason in _said("NOT_OURS").items():
         assert name in all_ids() - tested, name
         assert len(reason.split()) >= 5, name
+
+
+def test_every_failure_has_a_test_or_a_word_on_why_not() -> None:
+    tested = {name for module in _modules() for name in _tested(module)}
+
+    assert all_ids() - tested - _said("ELSEWHERE").keys() - _said("NOT_OURS").keys() == set()
