@@ -91,6 +91,11 @@ class Frozen:
     def kill(self) -> None:
         os.kill(self._child, signal.SIGKILL)
 
+    def await_its_write(self) -> None:
+        wait_until(
+            lambda: self.line.digest("us", self.repository) == self.old.digest, what="the old tag is back"
+        )
+
     def ends_right(self) -> bool:
         self.line.settle()
         return self.line.is_whole(self.repository, self.new)
@@ -128,9 +133,7 @@ def test_q7_a_worker_that_freezes_in_its_write_and_wakes_too_late_has_it_mended(
 
     with frozen.still():
         write.let_go()
-        wait_until(
-            lambda: line.digest("us", frozen.repository) == frozen.old.digest, what="the old tag is back"
-        )
+        frozen.await_its_write()
 
     wait_until(lambda: line.ledger.view.jobs(state=State.PENDING), what="the job comes again")
     assert frozen.ends_right()
@@ -147,9 +150,7 @@ def test_q7_a_write_of_a_frozen_worker_that_is_killed_has_it_mended(
     with frozen.still():
         frozen.kill()
         write.let_go()
-        wait_until(
-            lambda: line.digest("us", frozen.repository) == frozen.old.digest, what="the old tag is back"
-        )
+        frozen.await_its_write()
 
     assert frozen.ends_right()
 

@@ -7,27 +7,10 @@ from dataclasses import replace
 from replicator.events import PARSERS, MalformedEvent, Parsed, parse
 from tests.fuzz.engine import Target
 from tests.fuzz.spoiling import respelt, scratched, some, value
-from tests.unit.events.bodies import (
-    D1,
-    EVIL,
-    artifact_data,
-    cloud_event,
-    default,
-    envelope,
-    event,
-    resource,
-    retention_data,
-)
+from tests.unit.events.bodies import BODIES as PLAIN
+from tests.unit.events.bodies import EVIL, artifact_data, cloud_event, resource
 
-BODIES = (
-    envelope(event()),
-    envelope(event(), event(action="delete"), event(action="pull")),
-    default(),
-    default(type="TAG_RETENTION", event_data=retention_data("api:v1", f"api@{D1}")),
-    default(type="DELETE_ARTIFACT", event_data=artifact_data(resource(), resource(tag=D1))),
-    cloud_event(),
-    cloud_event(type="harbor.artifact.deleted", data=artifact_data(resource(), resource())),
-)
+BODIES = (*PLAIN, cloud_event(type="harbor.artifact.deleted", data=artifact_data(resource(), resource())))
 DOCUMENTS = tuple(json.loads(body) for body in BODIES)
 KINDS = (*PARSERS, *PARSERS, *PARSERS, "quay")
 CONTENT_TYPES = (

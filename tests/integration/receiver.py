@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import signal
 import socket
+import statistics
 import sys
 import time
 from collections.abc import Iterator
@@ -41,6 +42,16 @@ class ReceiverProcess(Process):
     def post(self, body: bytes = b"{}", path: str = "/webhooks/eu") -> Answer:
         with RawClient(self.url) as client:
             return client.call("POST", path, headers=AUTHORIZED, body=body)
+
+    def median_post_s(self, posts: int) -> float:
+        """How long one of so many posts takes on a kept connection; each has to be accepted."""
+        taken_s = []
+        with RawClient(self.url) as client:
+            for _ in range(posts):
+                started = time.monotonic()
+                assert client.call("POST", "/webhooks/eu", headers=AUTHORIZED, body=b"{}").status == 202
+                taken_s.append(time.monotonic() - started)
+        return statistics.median(taken_s)
 
     def end(self, number: signal.Signals) -> int:
         """The exit status after that signal."""

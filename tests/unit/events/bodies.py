@@ -7,9 +7,9 @@ D1 = "sha256:" + "3f" * 32
 D2 = "sha256:" + "a1" * 32
 INDEX = "application/vnd.oci.image.index.v1+json"
 EVIL = "evil.example.net"
+"""The host that hostile payloads name wherever a host or a URL fits."""
 SENDER = "9f0d4c60-2a3e-4f8f-8f3e-2a6c0a7d1b22"
 """The process of the registry that sends every event here."""
-"""The host that hostile payloads name wherever a host or a URL fits."""
 
 Fields = dict[str, Any]
 
@@ -118,3 +118,14 @@ def cloud_event(**changes: Any) -> bytes:
 
 def _changed(fields: Fields, changes: Fields) -> Fields:
     return {key: value for key, value in (fields | changes).items() if value is not None}
+
+
+BODIES = (
+    envelope(event()),
+    envelope(event(), event(action="delete"), event(action="pull")),
+    default(),
+    default(type="TAG_RETENTION", event_data=retention_data("api:v1", f"api@{D1}")),
+    default(type="DELETE_ARTIFACT", event_data=artifact_data(resource(), resource(tag=D1))),
+    cloud_event(),
+)
+"""One of every kind."""

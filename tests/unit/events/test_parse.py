@@ -11,6 +11,7 @@ from replicator.events import PARSERS, Event, MalformedEvent, Parsed, parse
 from replicator.oci import Digest, Repository, Tag
 from replicator.rules import RegistryType
 from tests.unit.events.bodies import (
+    BODIES,
     D1,
     EVIL,
     artifact_data,
@@ -19,17 +20,7 @@ from tests.unit.events.bodies import (
     envelope,
     event,
     resource,
-    retention_data,
 )
-
-BODIES = [
-    envelope(event()),
-    envelope(event(), event(action="delete"), event(action="pull")),
-    default(),
-    default(type="TAG_RETENTION", event_data=retention_data("api:v1", f"api@{D1}")),
-    default(type="DELETE_ARTIFACT", event_data=artifact_data(resource(), resource(tag=D1))),
-    cloud_event(),
-]
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
