@@ -57,6 +57,7 @@ fuzz: $(STAMP)
 
 chaos: $(STAMP) judges
 	$(BIN)/pytest tests -q -m chaos
+	$(BIN)/python -m tests.chaos.deletes 10000
 	$(BIN)/python -m tests.chaos --seeds 1 2 3 4 5
 	$(BIN)/python -m tests.chaos --seeds 1 2 --kill-sources
 

@@ -29,7 +29,7 @@ ELSEWHERE = {
     "::test_what_we_did_not_put_there_stays_until_a_person_approves",
 }
 
-HISTORIES, REAL_HISTORIES = 40, 12
+HISTORIES = 40
 OTHERS = ("team/a", "team/b", "team/c")
 
 
@@ -74,26 +74,22 @@ def registries(tmp_path: Path) -> Iterator[tuple[DockerRegistry, DockerRegistry]
         yield eu, us
 
 
-def histories_at_real_ones(
-    registries: tuple[DockerRegistry, DockerRegistry], ledger: Ledger, url: str, count: int
-) -> int:
+@pytest.mark.parametrize("histories", [12, pytest.param(200, marks=pytest.mark.chaos)])
+def test_no_history_at_real_registries_takes_what_the_model_keeps(
+    registries: tuple[DockerRegistry, DockerRegistry], ledger: Ledger, redis_url: str, histories: int
+) -> None:
     eu, us = registries
     deletes = 0
-    with Bridge(ledger, eu.url, us.url, rule=replace(RULE, filters=ALL)) as bridge:
-        client = redis.Redis.from_url(url)
-        for number in range(count):
+    with (
+        Bridge(ledger, eu.url, us.url, rule=replace(RULE, filters=ALL)) as bridge,
+        redis.Redis.from_url(redis_url) as client,
+    ):
+        for number in range(histories):
             client.flushall()
             history = History(at_real_ones(bridge, eu, client, f"team/history-{number}"), number)
             history.run()
             deletes += history.model.deletes
-        client.close()
-    return deletes
-
-
-def test_no_history_at_real_registries_takes_what_the_model_keeps(
-    registries: tuple[DockerRegistry, DockerRegistry], ledger: Ledger, redis_url: str
-) -> None:
-    assert histories_at_real_ones(registries, ledger, redis_url, REAL_HISTORIES)
+    assert deletes
 
 
 # A source that lost everything answers for itself, and like one from which everything was deleted.
