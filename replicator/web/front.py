@@ -5,6 +5,7 @@ headers and body never are.
 """
 
 import logging
+import re
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +24,8 @@ _SECURITY_HEADERS = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
+# All that follows the registry's name is a secret, or somebody's try at one; a sender may be told a wrong way here.
+_SECRET = re.compile(f"({PREFIX}[^/]*/).+", re.IGNORECASE | re.DOTALL)
 # Probes and scrapes come every few seconds and say nothing.
 _QUIET_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 _ERROR_BODY = b'{"error": "internal error"}'
@@ -91,8 +94,4 @@ def _log_access(scope: Scope, status: int, seconds: float, *, left_out: int) -> 
 
 
 def _shown(path: str) -> str:
-    # All that follows the registry's name is a secret, or somebody's try at one.
-    if path.startswith(PREFIX):
-        registry, slash, _ = path.removeprefix(PREFIX).partition("/")
-        path = f"{PREFIX}{registry}{slash and '/***'}"
-    return path[:300]
+    return _SECRET.sub(r"\1***", path)[:300]

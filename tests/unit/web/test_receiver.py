@@ -224,6 +224,7 @@ def test_no_secret_reaches_the_log(site: Site, caplog: pytest.LogCaptureFixture)
     site.post(f"/webhooks/eu/{SECRET}", headers={})
     site.post('/webhooks/eu/a"b c/my-canary', headers={})
     site.post("/webhooks/eu?token=query-canary", headers=bearer("header-canary"))
+    site.post("/behind-a-proxy//Webhooks/eu/lost-canary", headers={})
 
     shown = "\n".join(JSONFormatter().format(record) for record in caplog.records)
     assert "/webhooks/eu/***" in shown
