@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 SCRAPES = 16
 """At once; of more, the one that began first has to go."""
+THREADS = 2 * SCRAPES
+"""At most: one whose peer had to go, or left, is busy until Redis has answered. Beyond that nobody is heard."""
 PATIENCE_S = 5.0
 """How long a peer may keep us waiting for a byte."""
 
@@ -39,10 +41,13 @@ class _Server(ThreadingMixIn, WSGIServer):
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        if len(self._open) >= THREADS:
+            self.shutdown_request(request)
+            return
         self._open.append(request)
-        if len(self._open) > SCRAPES:
-            with suppress(OSError):
-                self._open.popleft().shutdown(socket.SHUT_RDWR)
+        # Threads end meanwhile, and take theirs out.
+        with suppress(OSError, IndexError):
+            self._open[-1 - SCRAPES].shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from replicator.errors import ConfigError
 from replicator.web.metrics import LedgerCollector
-from replicator.web.scrapes import PATIENCE_S, SCRAPES, serve_metrics
+from replicator.web.scrapes import PATIENCE_S, SCRAPES, THREADS, serve_metrics
 from tests.fakes.raw import RawClient
 from tests.fakes.web import FixedRules, ToldLedger
 from tests.integration.processes import free_port, wait_until
@@ -76,3 +78,34 @@ def test_peers_that_say_nothing_pile_no_threads_up_and_lock_nobody_out(
         with contextlib.suppress(ConnectionError):
             assert peer.recv(1) == b""
     assert "Traceback" not in capfd.readouterr().err
+
+
+class Hanging(Collector):
+    """Gauges of a Redis that does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+
+    def collect(self) -> Iterator[Metric]:
+        assert self.answers.wait(30)
+        return iter(())
+
+
+def test_scrapes_that_nobody_waits_for_any_more_pile_no_threads_up() -> None:
+    port, ledger, before = free_port(), Hanging(), threading.active_count()
+    server, thread = serve_metrics("127.0.0.1", port, ledger)
+    try:
+        for _ in range(2 * THREADS):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+                peer.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")
+        most = threading.active_count() - before - 1
+        ledger.answers.set()
+
+        assert most <= THREADS
+        wait_until(lambda: threading.active_count() == before + 1, PATIENCE_S + 5, what="all have ended")
+        assert "replicator_jobs_total" in scraped(port)
+    finally:
+        ledger.answers.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
