@@ -51,8 +51,9 @@ class Sentinels:
         if database and not database.isdecimal():
             raise ValueError("the database after the service must be a number")
         query = dict(parse_qsl(parts.query))
-        if unknown := sorted(query.keys() - TLS_FILES - _LOGIN):
-            raise ValueError(f"a Sentinel URL takes no {', '.join(unknown)}")
+        if not query.keys() <= TLS_FILES | _LOGIN:
+            # What it says else may be part of a password.
+            raise ValueError(f"a Sentinel URL takes no options but {', '.join(sorted(TLS_FILES | _LOGIN))}")
         return cls(
             hosts=tuple(_host(place) for place in places.split(",")),
             service=unquote(service),

@@ -45,7 +45,8 @@ def test_the_url_of_a_server_is_left_to_those_who_connect(url: str) -> None:
         ("redis+sentinel://:hush@one:70000/main", "up to 65535"),
         ("redis+sentinel://:hush@one,/main", "none that is empty"),
         ("redis+sentinel:///main", "at least one host"),
-        ("rediss+sentinel://:hush@one/main?ssl_cert_reqs=none", "takes no ssl_cert_reqs"),
+        ("rediss+sentinel://:hush@one/main?ssl_cert_reqs=none", "takes no options but .*ssl_ca_certs"),
+        ("redis+sentinel://:no/5?hush=1@one/main", "takes no options but"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_and_not_repeated(url: str, said: str) -> None:
