@@ -22,7 +22,7 @@ class Submission:
     it any more, and a newer event's hint stays. `absent_at` is when the destination was seen not to have
     the reference. `is_urgent` False lets the job give way to urgent ones (a resync, a
     backfill, a schedule, a sweep); an open job that is urgent stays so. `was_lost` says that an event should have told
-    of it; it holds as long as nothing else asks for the job.
+    of it; it holds as long as nothing else asks for the job. `is_doubted`: see `Claim`.
     """
 
     job: Job
@@ -35,6 +35,7 @@ class Submission:
     is_urgent: bool = True
     absent_at: float | None = None
     was_lost: bool = False
+    is_doubted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ class Claim:
     `taken_over` says that somebody else held the job and never finished: what they wrote is unknown.
     `approved` holds the reasons of former blocks that a person approved. `is_repair` says that what the destination
     holds is in doubt, however right it looks. `absent_at` is when the destination was last seen not to have the
-    reference, if nothing was submitted since. `was_lost`: see `Submission`.
+    reference, if nothing was submitted since. `was_lost`: see `Submission`. `is_doubted` says that something which was
+    sent under this claim may take effect later, over what comes after it: with whatever the ledger is told of the claim
+    the job is in doubt, until it is done and was looked at again. A job that was taken over is in doubt by itself.
     """
 
     job: Job
@@ -68,6 +71,7 @@ class Claim:
     is_urgent: bool = True
     born: float = 0.0
     was_lost: bool = False
+    is_doubted: bool = False
 
     def approves(self, reason: str) -> bool:
         """Whether a person read exactly this reason, and approved. It stands for nothing else."""

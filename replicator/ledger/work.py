@@ -50,7 +50,6 @@ class Work:
         self._claim = scripts.script("claim")
         self._renew = scripts.script("renew")
         self._finish = scripts.script("finish")
-        self._doubt = scripts.script("doubt")
         self._retry = scripts.script("retry")
         self._halt = scripts.script("halt")
         self._release = scripts.script("release")
@@ -67,14 +66,20 @@ class Work:
                 self._submit(*_packed(portion))
 
     def promote(
-        self, promotion: Promotion, since: float, *, delay_s: float = 0.0, is_new: bool = True
+        self,
+        promotion: Promotion,
+        since: float,
+        *,
+        delay_s: float = 0.0,
+        is_new: bool = True,
+        is_doubted: bool = False,
     ) -> str:
         """Writes a promotion and its job down; the job's id. It takes the place of one to the same reference.
 
         With `is_new` False it does so only if there is none: that one may be a later order.
         """
         job = promotion.job
-        submission = Submission(job, since, delay_s=delay_s)
+        submission = Submission(job, since, delay_s=delay_s, is_doubted=is_doubted)
         with answering():
             self._promote(job.id, promotion.number, promotion.to_json(), int(is_new), *_packed([submission]))
         return job.id
@@ -200,7 +205,7 @@ class Work:
         """Ends the job: DONE, and it is in the history; AGAIN, something was submitted meanwhile and it is due at once;
         LOST, and nothing done, because the lease is.
 
-        A job that is done and in doubt comes due once more after a lease's time. `promoted` is a promotion that was
+        A job that is done and doubted comes due once more after a lease's time. `promoted` is a promotion that was
         carried out, and what its reference held before.
         """
         kept = (promoted[0].to_json(), promoted[1] or "") if promoted else ("", "")
@@ -218,16 +223,9 @@ class Work:
                 cost.seconds if cost else 0,
                 self.lease_s,
                 *kept,
+                int(claim.is_doubted),
             )
         return Finish(answer)
-
-    def doubt(self, job_id: str) -> None:
-        """Notes that something which was sent for an open job may take effect later, over what comes after it.
-
-        A job that was taken over is in doubt by itself. The doubt lasts until the job is done and was looked at again.
-        """
-        with answering():
-            self._doubt(job_id)
 
     def retry(self, claim: Claim, delay_s: float, *, error: str, charge: bool = True) -> bool:
         """Gives the job back for another try `delay_s` from now, 2 s at most if something happened meanwhile.
@@ -236,7 +234,15 @@ class Work:
         """
         with answering():
             return bool(
-                self._retry(claim.id, claim.token, claim.generation, delay_s, error[:TEXT_LIMIT], int(charge))
+                self._retry(
+                    claim.id,
+                    claim.token,
+                    claim.generation,
+                    delay_s,
+                    error[:TEXT_LIMIT],
+                    int(charge),
+                    int(claim.is_doubted),
+                )
             )
 
     def park(self, claim: Claim, reason: str) -> bool:
@@ -253,7 +259,7 @@ class Work:
     def release(self, claim: Claim) -> bool:
         """Gives the job back unfinished, due at once, its attempt uncounted. False if the lease is lost."""
         with answering():
-            return bool(self._release(claim.id, claim.token))
+            return bool(self._release(claim.id, claim.token, int(claim.is_doubted)))
 
     # What a person does
 
@@ -298,7 +304,16 @@ class Work:
 
     def _halted(self, claim: Claim, state: str, reason: str) -> bool:
         with answering():
-            return bool(self._halt(claim.id, claim.token, claim.generation, state, reason[:TEXT_LIMIT]))
+            return bool(
+                self._halt(
+                    claim.id,
+                    claim.token,
+                    claim.generation,
+                    state,
+                    reason[:TEXT_LIMIT],
+                    int(claim.is_doubted),
+                )
+            )
 
 
 def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
@@ -323,6 +338,7 @@ def _packed(submissions: Sequence[Submission]) -> list[str | float]:
             int(item.is_urgent),
             item.absent_at or "",
             int(item.was_lost),
+            int(item.is_doubted),
         )
     ]
 

@@ -11,11 +11,11 @@ import logging
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from replicator.errors import LedgerUnavailable, NotYet, ReplicatorError, Unavailable, Untrusted
+from replicator.errors import NotYet, ReplicatorError, Unavailable, Untrusted
 from replicator.jobs import SILENT_DEATHS_BEFORE_PARKING, Outcome, Park, after_failure
 from replicator.ledger import REPAIR, Claim, Cost, Finish, Promotion, Standing, Submission
 from replicator.oci import Repository
@@ -75,7 +75,8 @@ class Attempt:
     def give_back(self) -> None:
         """Stop: the job is due at once, as if it had not been claimed, unless it ended already."""
         self.lease.end()
-        self.tools.ledger.release(self.claim)
+        if not self.tools.ledger.release(self.claim) and self.claim.is_doubted:
+            self._overtaken()
 
     def _converge(self) -> None:
         names = (self.rule.source, self.claim.job.destination)
@@ -97,7 +98,7 @@ class Attempt:
 
     @contextmanager
     def _doubting(self, route: Route, writer: Writer) -> Iterator[None]:
-        """Afterwards what was moved is counted, and the job is in doubt if a write of it was not answered.
+        """Afterwards what was moved is counted, and the claim is doubted if a write under it was not answered.
 
         A registry, or a proxy before it, may still be at a write that we gave up, and do it after the next one.
         """
@@ -111,8 +112,7 @@ class Attempt:
         finally:
             writer.moved.count(route.rule.source, self.claim.job.destination)
             if writer.wrote and not (is_told and route.destination.repeated_writes == repeated):
-                with suppress(LedgerUnavailable):  # then the lease runs out, and the job is in doubt by that
-                    self.tools.ledger.doubt(self.claim.id)
+                self.lease.claim = replace(self.claim, is_doubted=True)
 
     def _route(self, silent: frozenset[str]) -> Route:
         tools, job, start = self.tools, self.claim.job, self.promotion
@@ -148,12 +148,23 @@ class Attempt:
             raise NotYet(f"{route}: the source does not answer", retry_after=wait_s)
 
     def _ended(self, result: Result, cost: Cost, *, wrote: bool) -> None:
-        if result.outcome is Outcome.BLOCKED:
-            self.tools.ledger.block(self.claim, result.detail)
-            self._report(result)
+        is_blocked = result.outcome is Outcome.BLOCKED
+        if is_blocked:
+            is_told = self.tools.ledger.block(self.claim, result.detail)
+        else:
+            is_told = self._finish(result, cost) is not Finish.LOST
+        if not is_told:
+            if wrote:
+                self._overtaken()
             return
+        if not (result.is_settled or is_blocked):
+            # The event may only be long before its effect, behind a slow store or a cache.
+            self._check_again(SECOND_LOOK_S)
+        self._report(result)
+
+    def _finish(self, result: Result, cost: Cost) -> Finish:
         is_promoted = self.promotion and result.outcome in (Outcome.COPIED, Outcome.UNCHANGED)
-        finish = self.tools.ledger.finish(
+        return self.tools.ledger.finish(
             self.claim,
             result.outcome,
             digest=result.digest,
@@ -161,14 +172,6 @@ class Attempt:
             promoted=(self.promotion, result.previous) if self.promotion and is_promoted else None,
             cost=cost,
         )
-        if finish is Finish.LOST:
-            if wrote:
-                self._overtaken()
-            return
-        if not result.is_settled:
-            # The event may only be long before its effect, behind a slow store or a cache.
-            self._check_again(SECOND_LOOK_S)
-        self._report(result)
 
     def _failed(self, error: ReplicatorError) -> None:
         ledger, claim = self.tools.ledger, self.claim
@@ -181,7 +184,9 @@ class Attempt:
         if isinstance(step, Park):
             self.park(str(error))
             return
-        ledger.retry(claim, step.delay_s, error=str(error), charge=step.charge)
+        if not ledger.retry(claim, step.delay_s, error=str(error), charge=step.charge):
+            self._overtaken()
+            return
         log.info(
             "job waits",
             extra={
@@ -195,14 +200,15 @@ class Attempt:
     def park(self, reason: str) -> None:
         """Set the job aside, for a person to look at."""
         self.lease.end()
-        self.tools.ledger.park(self.claim, reason)
+        if not self.tools.ledger.park(self.claim, reason):
+            self._overtaken()
+            return
         self._report(Result(Outcome.FAILED, None, reason))
 
     def _overtaken(self) -> None:
-        self._check_again(0.0)
-        self.tools.ledger.doubt(self.claim.id)
+        self._check_again(0.0, is_doubted=True)
 
-    def _check_again(self, delay_s: float) -> None:
+    def _check_again(self, delay_s: float, *, is_doubted: bool = False) -> None:
         """Submit the job once more: something may have been written that nobody looked at afterwards.
 
         With the event behind it, if there was one: without, it would be a resync, which restores what was deleted.
@@ -210,7 +216,7 @@ class Attempt:
         claim, ledger = self.claim, self.tools.ledger
         if self.promotion:
             last = ledger.promotions.latest(claim.job) or self.promotion
-            ledger.promote(last, claim.since, delay_s=delay_s, is_new=False)
+            ledger.promote(last, claim.since, delay_s=delay_s, is_new=False, is_doubted=is_doubted)
             return
         again = Submission(
             claim.job,
@@ -222,6 +228,7 @@ class Attempt:
             is_news=False,
             is_urgent=claim.is_urgent,
             was_lost=claim.was_lost,
+            is_doubted=is_doubted,
         )
         repair = [replace(again, action=REPAIR)] if claim.is_repair else []
         ledger.submit([again, *repair])

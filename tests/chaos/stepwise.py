@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import redis
 
+from replicator.errors import LedgerUnavailable
 from replicator.jobs import Job
 from replicator.ledger import Claim, Ledger
 from replicator.registry import RegistryClient
@@ -68,6 +69,8 @@ class Worker:
         self.is_dead = False
         self.fuse: int | None = None
         """After so many more round trips to the ledger it dies."""
+        self.refused: int | None = None
+        """After so many more round trips to the ledger one is refused."""
         self._late = late
         self._waiting: list[_Ticket] = []
         self._turn = threading.Condition()
@@ -166,6 +169,11 @@ class Worker:
             self.fuse -= 1
             if self.fuse < 0:
                 self.die()
+        if self.refused is not None:
+            self.refused -= 1
+            if self.refused < 0:
+                self.refused = None
+                raise redis.exceptions.ResponseError("the ledger does not answer just now")
 
     def die(self) -> None:
         """From now on nothing of it reaches anybody."""
@@ -175,7 +183,7 @@ class Worker:
     def _work(self, tools: Tools) -> None:
         try:
             bring_in_line(self.job.id, tools)
-        except (Killed, SystemExit):
+        except (Killed, SystemExit, LedgerUnavailable):
             pass
         finally:
             with self._turn:

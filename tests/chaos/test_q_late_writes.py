@@ -139,6 +139,35 @@ def test_q7_a_write_that_was_given_up_is_not_the_last(scene: Scene, fate: Fate) 
     assert scene.ends_in_line()
 
 
+@pytest.mark.parametrize("trips", range(4))
+@pytest.mark.parametrize("fate", [Fate.STOP, Fate.DELAY])
+def test_q7_it_is_not_if_the_ledger_does_not_answer_either(scene: Scene, fate: Fate, trips: int) -> None:
+    scene.writer.refused = trips
+    scene.writer.step(fate)
+    scene.writer.finish()
+    scene.world.expire(scene.world.job())
+    scene.move_on()
+
+    scene.land()
+
+    assert scene.ends_in_line()
+
+
+@pytest.mark.parametrize("fate", [Fate.STOP, Fate.DELAY])
+def test_q7_it_is_not_if_it_was_given_up_after_the_job_was_done_by_others(scene: Scene, fate: Fate) -> None:
+    scene.world.expire(scene.world.job())
+    scene.move_on()
+    scene.world.settle()
+    assert scene.world.ledger.job(scene.world.job().id) is None
+    while scene.writer.wants.startswith("PUT"):
+        scene.writer.step(fate)
+    scene.writer.finish()
+
+    scene.land()
+
+    assert scene.ends_in_line()
+
+
 def test_q7_a_write_that_a_proxy_gave_up_is_not_the_last(scene: Scene) -> None:
     scene.world["us"].fail("PUT", "manifests/v1", times=2, status=504)
     scene.writer.step(Fate.DELAY)

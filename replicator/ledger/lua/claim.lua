@@ -2,7 +2,7 @@
 -- now, action, digest, hinted at, trace, approved reasons by line, 1 for a repair, 1 if it is low, absent since, born,
 -- 1 if it was lost; or the one word why not.
 -- A job and all its locks are leased for `lease_s`, and the attempt is counted: one that kills its worker counts too.
--- Whoever held it before and never finished may only be frozen, and write when it wakes: see `doubt`.
+-- Whoever held it before and never finished may only be frozen, and write when it wakes: see `put_down`.
 
 local LEFT_FOR = 5 -- seconds until the next worker may try, which may be of a later release
 local lease = tonumber(ARGV[1])

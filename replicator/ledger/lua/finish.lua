@@ -1,5 +1,5 @@
 -- FINISH id, token, generation, outcome, digest, detail, source, bytes, seconds, look again after s, promotion (JSON)
--- or nothing, previous digest -> done, again or lost.
+-- or nothing, previous digest, doubt -> done, again or lost.
 -- done: the job is in the history and no longer in the ledger, unless something that was sent for it may yet take
 -- effect: then it comes due once more, that much later. again: something was submitted since the claim; the job
 -- is due now, with all its attempts before it, and wanted since then, as a repair only if that was asked for since
@@ -48,7 +48,7 @@ end
 local job = job_key(id)
 local field = redis.call('HMGET', job, 'key', 'rule', 'destination', 'since', 'attempts', 'trace', 'gen', 'later_since')
 local destination = field[3]
-put_down(id)
+put_down(id, ARGV[13])
 if ARGV[11] ~= '' then
   redis.call('XADD', P .. 'promotions', 'MAXLEN', '~', 10000, '*', 'promotion', ARGV[11], 'previous', ARGV[12],
     'outcome', ARGV[4], 'finished_at', stamp(now))

@@ -1,4 +1,4 @@
--- HALT id, token, generation, state, reason -> 1, or 0 if the lease is lost.
+-- HALT id, token, generation, state, reason, doubt -> 1, or 0 if the lease is lost.
 -- The job is parked or blocked, as `state` says, and stays so until it is submitted or reopened. If something was
 -- submitted since the claim it is due now instead. A block keeps what a person approved before, which is not its reason.
 
@@ -8,7 +8,7 @@ if not holds(id, token) then
 end
 local job = job_key(id)
 local field = redis.call('HMGET', job, 'rule', 'destination', 'gen')
-put_down(id)
+put_down(id, ARGV[6])
 redis.call('HSET', job, 'reason', ARGV[5])
 if state == 'parked' then
   redis.call('HDEL', job, 'approved')

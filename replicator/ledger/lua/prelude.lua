@@ -134,9 +134,14 @@ local function lend(id, token, lease)
   redis.call('ZADD', P .. 'inflight:' .. field[1], ends, id)
 end
 
--- Ends a lease and frees its locks and its place in the destination's cap.
-local function put_down(id)
+-- Ends a lease and frees its locks and its place in the destination's cap. With doubt '1' something that was sent under
+-- it may take effect later than it was seen to: when the job is done it is looked at once more (see `finish`), whoever
+-- does it and however often it is tried before.
+local function put_down(id, doubt)
   local job = job_key(id)
+  if doubt == '1' then
+    redis.call('HSET', job, 'unsure', DOUBT)
+  end
   local field = redis.call('HMGET', job, 'destination', 'token', 'locks')
   for name in string.gmatch(field[3] or '', '[^\n]+') do
     if redis.call('GET', P .. 'lock:' .. name) == field[2] then
@@ -170,15 +175,15 @@ local function unhalt(id)
   end
 end
 
--- Writes down that a job is wanted. A submission is thirteen values: id, key, rule, destination, since, delay, action,
--- digest, trace, 1 for news, 1 for urgent, absent since, 1 for lost; empty text stands for none. The job is due `delay`
--- seconds from now, or sooner if it was. An open job may become urgent by it, but never the other way round. The action
--- "repair" is kept beside an event's, with the generation that asked for it: no event takes it back. What is submitted
--- together comes due in that order, a microsecond apart, so that jobs of one repository stay together. What was lost is
--- `lost` as long as nothing else asks for it, before or after.
-local SUBMISSION = 13
+-- Writes down that a job is wanted. A submission is fourteen values: id, key, rule, destination, since, delay, action,
+-- digest, trace, 1 for news, 1 for urgent, absent since, 1 for lost, 1 for doubt; empty text stands for none. The job is
+-- due `delay` seconds from now, or sooner if it was. An open job may become urgent by it, but never the other way round.
+-- The action "repair" is kept beside an event's, with the generation that asked for it: no event takes it back. What is
+-- submitted together comes due in that order, a microsecond apart, so that jobs of one repository stay together. What
+-- was lost is `lost` as long as nothing else asks for it, before or after. For doubt see `put_down`.
+local SUBMISSION = 14
 local function submit(values, first)
-  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent, lost =
+  local id, key, rule, destination, since, delay, action, digest, trace, news, urgent, absent, lost, doubt =
     unpack(values, first, first + SUBMISSION - 1)
   delay = tonumber(delay)
   local job, lane = job_key(id), rule .. '|' .. destination
@@ -197,6 +202,9 @@ local function submit(values, first)
     redis.call('HDEL', job, 'lost')
   elseif generation == 1 then
     redis.call('HSET', job, 'lost', '1')
+  end
+  if doubt == '1' then
+    redis.call('HSET', job, 'unsure', DOUBT)
   end
 
   local oldest = tonumber(redis.call('HGET', job, 'since') or '')

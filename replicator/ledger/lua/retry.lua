@@ -1,4 +1,4 @@
--- RETRY id, token, generation, delay_s, error, charge -> 1, or 0 if the lease is lost.
+-- RETRY id, token, generation, delay_s, error, charge, doubt -> 1, or 0 if the lease is lost.
 -- The job is due `delay_s` from now, or soon if something was submitted since the claim. Without `charge` the attempt
 -- does not count; "away" says how often that was so.
 
@@ -11,7 +11,7 @@ local field = redis.call('HMGET', job, 'destination', 'gen')
 if field[2] ~= generation then
   delay = math.min(delay, BACKOFF_AFTER_SUBMISSION)
 end
-put_down(id)
+put_down(id, ARGV[7])
 if ARGV[6] == '0' then
   redis.call('HINCRBY', job, 'attempts', -1)
   redis.call('HINCRBY', job, 'away', 1)

@@ -310,6 +310,28 @@ def test_a_worker_that_wakes_up_after_its_lease_makes_the_job_come_again(world: 
     assert world.digest("us") == OLD.digest
 
 
+@pytest.mark.parametrize("status", [500, 400], ids=["tried again", "parked"])
+def test_a_worker_that_fails_after_its_lease_makes_the_job_come_again(world: World, status: int) -> None:
+    world.push("eu", "v1", OLD)
+
+    def overtake() -> None:
+        world.expire(world.job())
+        world.work(world.job())
+        world.settle()
+        assert world.ledger.job(world.job().id) is None
+        world["eu"].fail("HEAD", "manifests/v1", times=100, status=status)
+
+    once(world["us"], "PUT", "manifests/v1", overtake)
+    world.tell(world.job())
+    world.work(world.job())
+
+    # It wrote, and failed before it could look whether it still might.
+    world["eu"].heal()
+    assert world.ledger.job(world.job().id)
+    world.settle()
+    assert world.digest("us") == OLD.digest
+
+
 # Rules that change
 
 
