@@ -3,7 +3,7 @@
 A delete destroys only what we put there. It needs all of these, or is blocked until a person approves:
 
     the rule says `deletion: true`, or the destination's retention ends its time
-    the source answers 404 twice, the rule's grace apart, and answers for itself and for its list of tags
+    the source answers 404 twice, the rule's grace apart, and answers both times for itself and for its list of tags
     it has not lost everything else as well, as far as that can be told
     the destination still holds the digest that we copied there, and no other source's rule, nor a person, put it there
     nothing else at the destination depends on that digest, where it can be deleted by digest only; a list of referrers
@@ -140,13 +140,13 @@ def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> 
 def _gone_for_good(route: Route) -> bool:
     """Return if the source has been without the reference for the rule's grace, and can be believed.
 
-    True if it has no tag left in all of its repository.
+    True if it has no tag left in all of its repository. What cannot be believed does not begin the grace either.
     """
-    _waited(route)
     route.source.ping()
     tags = route.source.tags(route.repository)
     if tags and route.reference in tags:
         raise TemporaryError(f"{route.start} answers 404 but is in the list of tags")
+    _waited(route)
     return not tags
 
 

@@ -182,9 +182,11 @@ def test_an_absence_that_an_earlier_job_saw_counts_for_nothing(make_world: MakeW
 def test_a_tag_that_somebody_else_deletes_meanwhile_is_gone(make_world: MakeWorld) -> None:
     world = copied(make_world(DELETING))
     world.delete("eu", "v1")
+    world.run(world.job(), "delete")
+    time.sleep(DELETING.delete_grace_s)
     once(world["eu"], "GET", "tags/list", lambda: world.delete("us", "v1"))
 
-    assert world.remove(world.job()).outcome == "unchanged"
+    assert world.hurried(world.job()).outcome == "unchanged"
     assert world.digest("us") is None
 
 
@@ -240,6 +242,19 @@ def test_a_404_of_a_source_that_does_not_answer_for_itself_deletes_nothing(
 
     assert world.digest("us") == ONE.digest
     assert world.shown(world.ledger.view.job_view(world.job().id)).state is not State.DONE
+
+
+def test_a_404_that_was_not_to_be_believed_does_not_begin_the_grace(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world["eu"].fail("*", "", times=float("inf"), status=404)
+    world.run(world.job(), None)
+    time.sleep(DELETING.delete_grace_s)
+    world["eu"].heal()
+    world.delete("eu", "v1")
+
+    world.hurried(world.job())
+
+    assert world.digest("us") == ONE.digest
 
 
 def test_a_tag_that_is_404_but_listed_is_not_deleted(make_world: MakeWorld) -> None:
@@ -393,9 +408,12 @@ def test_no_more_than_the_cap_goes_within_an_hour(make_world: MakeWorld) -> None
 def test_what_is_pushed_at_the_destination_while_the_source_is_asked_stays(make_world: MakeWorld) -> None:
     world = copied(make_world(DELETING))
     world.delete("eu", "v1")
+    world.run(world.job(), "delete")
+    time.sleep(DELETING.delete_grace_s)
     once(world["eu"], "GET", "/tags/list", lambda: world.push("us", "v1", TWO))
+    assert "moved" in (world.hurried(world.job()).reason or "")
 
-    view = world.remove(world.job())
+    view = world.hurried(world.job())
 
     assert view.state is State.BLOCKED
     assert "did not put there" in (view.reason or "")
