@@ -14,18 +14,10 @@ from replicator.platforms import parse_platform
 from replicator.rulefiles import grammar
 from replicator.rulefiles.conflict import conflict
 from replicator.rulefiles.document import Document, Path
-from replicator.rulefiles.files import (
-    CredentialFile,
-    DestinationFile,
-    FilterFile,
-    LimitsFile,
-    RegistryFile,
-    RuleFile,
-    TLSFile,
-    WebhookFile,
-)
+from replicator.rulefiles.files import DestinationFile, FilterFile, RuleFile
 from replicator.rulefiles.harbor import PolicyFile
 from replicator.rulefiles.problems import Problem
+from replicator.rulefiles.registries import CredentialFile, LimitsFile, RegistryFile, TLSFile, WebhookFile
 from replicator.rulefiles.retention import retention
 from replicator.rulefiles.trigger import TriggerFile
 from replicator.rules import (

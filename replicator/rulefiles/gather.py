@@ -14,11 +14,12 @@ from pydantic import ValidationError
 from replicator.rulefiles import convert
 from replicator.rulefiles.convert import Entry, Secrets
 from replicator.rulefiles.document import Document
-from replicator.rulefiles.files import RegistryFile, RuleFile
+from replicator.rulefiles.files import RuleFile
 from replicator.rulefiles.harbor import PolicyFile, RulesFile
 from replicator.rulefiles.keys import Keys
 from replicator.rulefiles.mapping import FileModel
 from replicator.rulefiles.problems import Problem
+from replicator.rulefiles.registries import RegistryFile
 from replicator.rulefiles.wording import problems_of
 from replicator.rules import Registry, Rule
 

@@ -5,8 +5,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from replicator.oci import Repository
-from replicator.rulefiles.files import FilterFile, RegistryFile, RuleFile, RuleName
+from replicator.rulefiles.files import FilterFile, RuleFile, RuleName
 from replicator.rulefiles.mapping import FileModel, Name
+from replicator.rulefiles.registries import RegistryFile
 from replicator.rulefiles.trigger import TriggerFile
 
 
