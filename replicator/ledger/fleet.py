@@ -59,6 +59,7 @@ class Fleet:
         self._note_copy = scripts.script("note_copy")
         self._confirm = scripts.script("confirm")
         self._spend_deletion = scripts.script("spend_deletion")
+        self._note_untagged = scripts.script("note_untagged")
         self._note_absence = scripts.script("note_absence")
         self._gate = Gate(client)
 
@@ -150,12 +151,9 @@ class Fleet:
             pipe.execute()
 
     def note_untagged(self, destination: str, repository: Repository, digest: Digest, rule: str) -> None:
-        """Notes that a manifest of ours, from that rule, lost its tag just now."""
-        with answering(), self._redis.pipeline(transaction=True) as pipe:
-            seconds, micros = self._redis.time()
-            pipe.zadd(_untagged(destination, repository), {digest: seconds + micros / 1e6})
-            pipe.hset(_authors(destination, repository), digest, rule)
-            pipe.execute()
+        """Notes that a manifest of ours, from that rule, lost its tag just now. The latest 1000 are known."""
+        with answering():
+            self._note_untagged(f"{destination}|{repository}", digest, rule)
 
     def untagged(
         self, destination: str, repository: Repository, rules: Collection[str]

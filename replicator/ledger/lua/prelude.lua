@@ -41,6 +41,19 @@ local function sighted(key, repository, ttl)
   redis.call('SET', key, table.concat(lines, '\n'), 'EX', ttl)
 end
 
+-- A manifest of ours at `place`, which is <destination>|<repository>, has no tag any more, and came by that rule: the
+-- latest 1000 of a place are kept. There may be far more of them, from an earlier release.
+local UNTAGGED = 1000
+local function lost_its_tag(place, digest, rule)
+  local untagged, authors = P .. 'untagged:' .. place, P .. 'authors:' .. place
+  redis.call('ZADD', untagged, stamp(now), digest)
+  redis.call('HSET', authors, digest, rule)
+  for _, oldest in ipairs(redis.call('ZRANGE', untagged, 0, -UNTAGGED - 1)) do
+    redis.call('HDEL', authors, oldest)
+  end
+  redis.call('ZREMRANGEBYRANK', untagged, 0, -UNTAGGED - 1)
+end
+
 local function job_key(id)
   return P .. 'job:' .. id
 end

@@ -194,6 +194,34 @@ def test_several_references_are_confirmed_at_once(ledger: Ledger) -> None:
     assert {name: record.digest for name, record in records.items()} == {TAG: DIGEST, OTHER: OTHER}
 
 
+def test_the_latest_thousand_manifests_of_a_repository_that_lost_their_tags_are_known(
+    server: Server, ledger: Ledger
+) -> None:
+    digests = [Digest.of(b"%d" % number) for number in range(1002)]
+    for digest in digests:
+        ledger.fleet.note_untagged("us", HERE, digest, "prod")
+
+    assert ledger.fleet.untagged("us", HERE, ["prod"]).keys() == {*digests[2:]}
+    assert connect(server.url).hlen(f"replicator:authors:us|{HERE}") == 1000
+
+
+def test_a_moved_tag_is_confirmed_however_many_manifests_lost_theirs(server: Server, ledger: Ledger) -> None:
+    # An earlier release kept all that were deleted.
+    digests = [str(Digest.of(b"%d" % number)) for number in range(9001)]
+    with connect(server.url) as client:
+        client.zadd(f"replicator:untagged:us|{HERE}", dict.fromkeys(digests, 100.0))
+        client.hset(f"replicator:authors:us|{HERE}", mapping=dict.fromkeys(digests, "prod"))
+    ledger.fleet.intend("us", HERE, TAG, copy(DIGEST))
+    ledger.fleet.confirm("us", HERE, [(TAG, DIGEST)])
+
+    ledger.fleet.intend("us", HERE, TAG, copy(OTHER))
+    ledger.fleet.confirm("us", HERE, [(TAG, OTHER)])
+
+    found = ledger.fleet.untagged("us", HERE, ["prod"])
+    assert DIGEST in found
+    assert len(found) == 1000
+
+
 def test_where_blobs_are_is_forgotten_after_a_week(server: Server, ledger: Ledger) -> None:
     ledger.fleet.flights.land("us", HERE, [DIGEST])
 
