@@ -14,6 +14,7 @@ from typing import Any
 import redis
 
 from replicator.estimate import Measured
+from replicator.ledger.claim import Claim
 from replicator.ledger.companions import Companions
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.copied import Copied
@@ -273,10 +274,12 @@ class Fleet:
             _, left_ms = pipe.execute()
         return _ABSENCE_TTL_S - int(left_ms) / 1000
 
-    def gone_for(self, job_id: str, mark: str) -> float:
-        """Seconds since a job first noted that absence of what it is about: 0 for the first time. Kept with the job."""
+    def gone_for(self, claim: Claim, sibling: str = "") -> float:
+        """Seconds since the job first noted the source to lack what it is about, or a `sibling` of that: 0 for the
+        first time. Kept with the job, until something is submitted, or the job was done in doubt.
+        """
         with answering():
-            return float(self._note_absence(job_id, mark))
+            return float(self._note_absence(claim.id, claim.generation, sibling))
 
     def spend_deletion(self, names: Sequence[str], destination: str, mark: str, *, cap: int) -> bool:
         """Takes one deletion from the rule's budget of `cap` in any hour. False, and nothing taken, if it is spent.

@@ -159,8 +159,7 @@ def _others_are_there(route: Route) -> None:
 
 def _waited(route: Route, sibling: str = "") -> None:
     # A new job and every new event start the wait anew.
-    mark = f"{route.claim.generation}|{sibling}"
-    left = route.rule.delete_grace_s - route.fleet.gone_for(route.claim.id, mark)
+    left = route.rule.delete_grace_s - route.fleet.gone_for(route.claim, sibling)
     if left > 0:
         raise NotYet(f"{route.start} is gone; asking again", retry_after=left)
 

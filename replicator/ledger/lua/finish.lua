@@ -35,7 +35,7 @@ local function is_looked_at_again(delay)
     return false
   end
   local field = redis.call('HMGET', job, 'rule', 'destination')
-  redis.call('HDEL', job, 'attempts', 'away', 'reason', 'hinted_at', 'absent_at', 'approved', 'lost')
+  redis.call('HDEL', job, 'attempts', 'away', 'reason', 'hinted_at', 'absent_at', 'absences', 'approved', 'lost')
   redis.call('HSET', job, 'unsure', stamp(last), 'since', stamp(now), 'born', stamp(now))
   redis.call('ZADD', P .. 'since:' .. field[1] .. '|' .. field[2], stamp(now), id)
   make_due(id, field[2], last)

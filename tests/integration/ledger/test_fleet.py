@@ -3,10 +3,12 @@
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
-from replicator.ledger import Copied, Ledger, connect
+from replicator.jobs import Outcome
+from replicator.ledger import Copied, Finish, Ledger, connect
 from replicator.oci import Digest, Repository, Tag
 from replicator.platforms import parse_platform
 from tests.integration.ledger.conftest import Server
@@ -261,6 +263,44 @@ def test_a_subject_is_not_expected_of_a_job_that_is_gone(ledger: Ledger) -> None
     ledger.fleet.expect_subjects("us", HERE, [DIGEST], job_id=job().id, ttl_s=60)
 
     assert not ledger.fleet.subject_expected("us", HERE, DIGEST)
+
+
+def test_an_absence_is_noted_for_as_long_as_nothing_new_is_submitted(server: Server, ledger: Ledger) -> None:
+    def noted() -> int:
+        return sum(
+            name.startswith("absent:") for name in connect(server.url).hkeys(f"replicator:job:{job().id}")
+        )
+
+    for _ in range(3):
+        ledger.submit([wanted(job())])
+        claim = claimed(ledger, job())
+        assert ledger.fleet.gone_for(claim) == 0
+        assert ledger.fleet.gone_for(claim, "v2") == 0
+        time.sleep(0.02)
+        assert 0.02 <= ledger.fleet.gone_for(claim) < 5
+        assert noted() == 2
+        ledger.park(claim, "damaged")
+
+
+def test_an_absence_is_noted_anew_at_the_last_look(hasty: Ledger) -> None:
+    hasty.submit([wanted(job())])
+    claim = claimed(hasty, job())
+    hasty.fleet.gone_for(claim)
+    assert hasty.finish(replace(claim, is_doubted=True), Outcome.COPIED) is Finish.DONE
+    time.sleep(0.05)
+
+    assert hasty.fleet.gone_for(claimed(hasty, job())) == 0
+
+
+def test_an_absence_of_a_job_that_is_gone_is_none(ledger: Ledger) -> None:
+    ledger.submit([wanted(job())])
+    claim = claimed(ledger, job())
+    ledger.fleet.gone_for(claim)
+    ledger.finish(claim, Outcome.UNCHANGED)
+
+    time.sleep(0.02)
+
+    assert ledger.fleet.gone_for(claim) == 0
 
 
 def test_deletions_stay_within_the_budget_of_the_hour(server: Server, ledger: Ledger) -> None:
