@@ -58,11 +58,6 @@ class Availability:
             pipe.pexpire(_pause(registry), wanted_ms, gt=True)
             pipe.execute()
 
-    def paused_for(self, registry: str) -> float:
-        """Seconds that the registry's pause still lasts, 0 if there is none."""
-        with answering():
-            return max(0, int(self._redis.pttl(_pause(registry)))) / 1000
-
     def standing(self, registries: Sequence[str]) -> Standing:
         """How these registries fare, in one question."""
         with answering(), self._redis.pipeline(transaction=False) as pipe:

@@ -302,7 +302,7 @@ def test_j14_a_token_server_that_asks_to_wait_is_left_alone_by_all(ledger: Ledge
             bridge.clients["eu"].head_manifest(API, V1)
 
     assert (view.state, view.attempts) == (State.PENDING, 0)
-    assert 5 < ledger.availability.paused_for("eu") <= 9
+    assert 5 < ledger.availability.standing(["eu"]).paused_for_s <= 9
     assert len(fake.log) == asked
 
 

@@ -102,7 +102,7 @@ def test_k1_an_outage_that_says_how_long_stops_everybody_as_well(world: World) -
     bound(world, "us", 503, Retry_After="12")
     world.run(world.job())
 
-    assert 10 < world.ledger.availability.paused_for("us") <= 12
+    assert 10 < world.ledger.availability.standing(["us"]).paused_for_s <= 12
 
 
 def test_k2_a_date_is_as_good_as_seconds() -> None:

@@ -25,15 +25,15 @@ def test_the_standing_of_registries_tells_pauses_and_silence(ledger: Ledger) -> 
 
 
 def test_a_pause_only_ever_grows(ledger: Ledger) -> None:
-    assert ledger.availability.paused_for("us") == 0
+    assert ledger.availability.standing(["us"]).paused_for_s == 0
 
     ledger.availability.pause("us", 30)
     ledger.availability.pause("us", 5)
-    assert ledger.availability.paused_for("us") == pytest.approx(30, abs=1)
+    assert ledger.availability.standing(["us"]).paused_for_s == pytest.approx(30, abs=1)
 
     ledger.availability.pause("us", 60)
-    assert ledger.availability.paused_for("us") == pytest.approx(60, abs=1)
-    assert ledger.availability.paused_for("ap") == 0
+    assert ledger.availability.standing(["us"]).paused_for_s == pytest.approx(60, abs=1)
+    assert ledger.availability.standing(["ap"]).paused_for_s == 0
 
 
 def test_a_registry_that_stays_away_is_tried_ever_less_often(server: Server, ledger: Ledger) -> None:

@@ -283,7 +283,7 @@ def test_many_refusals_at_once_halve_the_window_once(ledger: Ledger, budget: Mak
     in_threads(lambda: passages.pop().answered(429, 1.0, None), 10)
 
     assert ledger.budgets.windows({"eu": Limits(), "us": Limits()}) == {"eu": WINDOW // 2}
-    assert ledger.availability.paused_for("eu") == pytest.approx(1, abs=0.5)
+    assert ledger.availability.standing(["eu"]).paused_for_s == pytest.approx(1, abs=0.5)
 
 
 def test_a_refusal_of_what_was_sent_after_the_cut_halves_again(ledger: Ledger, budget: Make) -> None:
@@ -325,11 +325,11 @@ def test_what_has_recovered_is_forgotten(server: Server, budget: Make) -> None:
 def test_an_outage_that_says_how_long_is_waited_for_but_not_for_an_hour(ledger: Ledger, budget: Make) -> None:
     mine = budget()
     mine.enter().answered(503, None, None)
-    assert ledger.availability.paused_for("eu") == 0
+    assert ledger.availability.standing(["eu"]).paused_for_s == 0
 
     mine.enter().answered(503, 3600.0, None)
 
-    assert ledger.availability.paused_for("eu") == pytest.approx(20, abs=1)
+    assert ledger.availability.standing(["eu"]).paused_for_s == pytest.approx(20, abs=1)
     assert ledger.budgets.windows({"eu": Limits()}) == {}
 
 

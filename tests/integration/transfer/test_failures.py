@@ -200,7 +200,7 @@ def test_a_registry_that_asks_for_a_pause_gets_it_from_everybody(world: World) -
     other = world.run(world.job("v2"))
 
     assert [(item.state, item.attempts) for item in (view, other)] == [(State.PENDING, 0)] * 2
-    assert 25 < world.ledger.availability.paused_for("us") <= 30
+    assert 25 < world.ledger.availability.standing(["us"]).paused_for_s <= 30
     assert world.asked("eu") == world.asked("us") == []
     assert other.due_at
     assert other.due_at - world.ledger.view.now() > 25
