@@ -1,7 +1,9 @@
 """What passes between the ledger and those who use it: submissions going in, claims coming out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from replicator.jobs import Job
 from replicator.oci import Digest
@@ -36,6 +38,26 @@ class Submission:
     absent_at: float | None = None
     was_lost: bool = False
     is_doubted: bool = False
+
+    @property
+    def packed(self) -> tuple[str | float, ...]:
+        """As the scripts take it: see `submit` in `lua/prelude.lua`."""
+        return (
+            self.job.id,
+            self.job.key,
+            self.job.rule,
+            self.job.destination,
+            self.since,
+            self.delay_s,
+            self.action or "",
+            self.digest or "",
+            self.trace or "",
+            int(self.is_news),
+            int(self.is_urgent),
+            self.absent_at or "",
+            int(self.was_lost),
+            int(self.is_doubted),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +94,34 @@ class Claim:
     born: float = 0.0
     was_lost: bool = False
     is_doubted: bool = False
+
+    @classmethod
+    def from_answer(cls, job_id: str, answer: Sequence[str], locks: tuple[str, ...]) -> Self:
+        """The claim that `lua/claim.lua` answers with."""
+        key, token, generation, attempts, taken_over, since, now = answer[:7]
+        action, digest, hinted_at, trace, approved = answer[7:12]
+        repair, low, absent_at, born, lost = answer[12:]
+        return cls(
+            job=Job.from_key(key),
+            id=job_id,
+            token=int(token),
+            generation=int(generation),
+            attempts=int(attempts),
+            taken_over=taken_over == "1",
+            since=float(since),
+            claimed_at=float(now),
+            action=action or None,
+            digest=Digest(digest) if digest else None,
+            hinted_at=float(hinted_at) if hinted_at else None,
+            trace=trace or None,
+            approved=frozenset(approved.split("\n")) if approved else frozenset(),
+            is_repair=repair == "1",
+            locks=locks,
+            absent_at=float(absent_at) if absent_at else None,
+            is_urgent=not low,
+            born=float(born or since),
+            was_lost=lost == "1",
+        )
 
     def approves(self, reason: str) -> bool:
         """Whether a person read exactly this reason, and approved. It stands for nothing else."""

@@ -170,7 +170,7 @@ class Work:
         with answering():
             answers: list[list[str]] = self._claim(self.lease_s, *packed)
         return [
-            Refusal(answer[0]) if len(answer) == 1 else _claim(job_id, answer, tuple(locks))
+            Refusal(answer[0]) if len(answer) == 1 else Claim.from_answer(job_id, answer, tuple(locks))
             for (job_id, locks), answer in zip(wanted, answers, strict=True)
         ]
 
@@ -321,65 +321,4 @@ def _portions(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _packed(submissions: Sequence[Submission]) -> list[str | float]:
-    return [
-        field
-        for item in submissions
-        for field in (
-            item.job.id,
-            item.job.key,
-            item.job.rule,
-            item.job.destination,
-            item.since,
-            item.delay_s,
-            item.action or "",
-            item.digest or "",
-            item.trace or "",
-            int(item.is_news),
-            int(item.is_urgent),
-            item.absent_at or "",
-            int(item.was_lost),
-            int(item.is_doubted),
-        )
-    ]
-
-
-def _claim(job_id: str, answer: list[str], locks: tuple[str, ...]) -> Claim:
-    (
-        key,
-        token,
-        generation,
-        attempts,
-        taken_over,
-        since,
-        now,
-        *hint,
-        trace,
-        approved,
-        repair,
-        low,
-        absent_at,
-        born,
-        lost,
-    ) = answer
-    action, digest, hinted_at = hint
-    return Claim(
-        job=Job.from_key(key),
-        id=job_id,
-        token=int(token),
-        generation=int(generation),
-        attempts=int(attempts),
-        taken_over=taken_over == "1",
-        since=float(since),
-        claimed_at=float(now),
-        action=action or None,
-        digest=Digest(digest) if digest else None,
-        hinted_at=float(hinted_at) if hinted_at else None,
-        trace=trace or None,
-        approved=frozenset(approved.split("\n")) if approved else frozenset(),
-        is_repair=repair == "1",
-        locks=locks,
-        absent_at=float(absent_at) if absent_at else None,
-        is_urgent=not low,
-        born=float(born or since),
-        was_lost=lost == "1",
-    )
+    return [field for item in submissions for field in item.packed]
