@@ -74,14 +74,18 @@ def remove(route: Route, writer: Writer, rules: RuleSet) -> Result:
         theirs, put_there = f"the destination holds {found}, {keeper}", ()
     match decide_removal(found=found, put_there=put_there, deletion=route.rule.deletion or bool(clause)):
         case Removal.NOTHING:
-            _forget(route, writer, put_there)
-            return Result(Outcome.UNCHANGED, None, "absent on both sides")
+            return _absent(route, writer, put_there)
         case Removal.KEEP:
             return Result(Outcome.SKIPPED, found, "the source no longer has it; the rule does not delete")
         case Removal.NOT_OURS if not route.claim.approves(theirs):
             return Result(Outcome.BLOCKED, found, theirs)
         case _:
             return _delete(route, writer, found, clause)
+
+
+def _absent(route: Route, writer: Writer, digests: tuple[Digest, ...]) -> Result:
+    _forget(route, writer, digests)
+    return Result(Outcome.UNCHANGED, None, "absent on both sides")
 
 
 def holds_a_delete(reason: str) -> bool:
@@ -122,7 +126,7 @@ def _delete(route: Route, writer: Writer, found: Digest | None, clause: str) -> 
     is_emptied = _gone_for_good(route)
     manifest = route.destination.get_manifest(route.target, route.landing)
     if manifest is None:
-        return Result(Outcome.UNCHANGED, None, "absent on both sides")
+        return _absent(route, writer, (found,) if found else ())
     if manifest.digest != found:
         raise TemporaryError(f"{route.end} moved while the source was asked whether it is gone")
     try:

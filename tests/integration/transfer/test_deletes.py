@@ -8,6 +8,7 @@ import pytest
 
 from replicator.demo.features import Features
 from replicator.ledger import State, Submission
+from replicator.oci import Repository, Tag
 from tests.fakes.images import Image, image, is_whole, referrer, signature, signature_tag
 from tests.integration.transfer.conftest import MakeWorld
 from tests.integration.transfer.world import ALL, API, World, a_rule, once
@@ -63,6 +64,18 @@ def test_a_delete_leaves_no_note_of_the_absence(make_world: MakeWorld) -> None:
     assert world.remove(world.job()).outcome == "deleted"
 
     assert [*world.redis.scan_iter("replicator:absent:*")] == []
+
+
+def test_what_somebody_else_deleted_in_the_last_moment_is_ours_no_more(make_world: MakeWorld) -> None:
+    world = copied(make_world(DELETING))
+    world.delete("eu", "v1")
+    assert world.run(world.job(), "delete").state is State.PENDING
+    once(world["eu"], "GET", "tags/list", lambda: world.delete("us", "v1"))
+    time.sleep(DELETING.delete_grace_s)
+
+    assert world.hurried(world.job()).outcome == "unchanged"
+
+    assert world.ledger.fleet.copied("us", Repository(API), Tag("v1")) is None
 
 
 def test_a_tag_that_came_back_in_time_leaves_no_note_of_its_absence(make_world: MakeWorld) -> None:
