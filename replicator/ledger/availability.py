@@ -87,8 +87,7 @@ class Availability:
         What is reported while it is down counts for nothing, so that many workers' failures at once count as one.
         """
         with answering():
-            self._mark_down(_down(registry))
-            self._redis.delete(_probe(registry))
+            self._mark_down(registry)
 
     def mark_up(self, registry: str) -> None:
         """Notes that the registry answered."""
