@@ -138,9 +138,8 @@ def after_failure(error: ReplicatorError, attempts: int, jitter: float) -> Retry
     """What becomes of a job whose `attempts`-th try ended in `error`.
 
     A registry that is away or busy, or whose certificate has expired, costs no attempt: its jobs wait for it, however
-    long. Corrupt content is fetched
-    once more, because a proxy may have hurt it on the way; and a destination that misses content is brought all of it
-    once more, because the fleet's memory of what it holds may have been wrong.
+    long. Corrupt content is fetched once more, because a proxy may have hurt it on the way; and a destination that
+    misses content is brought all of it once more, because the fleet's memory of what it holds may have been wrong.
     """
     if isinstance(error, NotYet | RateLimited):
         return Retry(error.retry_after or 0.0, charge=False)
