@@ -18,7 +18,8 @@ from replicator.ledger.claim import Claim
 from replicator.ledger.companions import Companions
 from replicator.ledger.connect import PREFIX, answering
 from replicator.ledger.copied import Copied
-from replicator.ledger.flights import Flights
+from replicator.ledger.deletions import STREAM as DELETED
+from replicator.ledger.flights import LOCATION_TTL_S, Flights
 from replicator.ledger.gate import Alone, Gate
 from replicator.ledger.holdings import Holdings
 from replicator.ledger.scripts import Scripts
@@ -27,7 +28,6 @@ from replicator.ledger.waiters import Waiters
 from replicator.oci import Digest, Reference, Repository, Tag, parse_reference
 from replicator.verdict import place
 
-_LOCATION_TTL_S = 7 * 24 * 3600
 _CAPABILITY_TTL_S = 24 * 3600
 _CAPABILITY_KNOWN_S = 60.0
 _COPIED_FROM_KNOWN_S = 60.0
@@ -141,7 +141,7 @@ class Fleet:
         keys = [_blob(destination, digest) for digest in manifests]
         copies = _copies(destination, repository)
         with answering():
-            self._confirm(copies, repository, _LOCATION_TTL_S, len(pairs) // 2, *pairs, *keys)
+            self._confirm(copies, repository, LOCATION_TTL_S, len(pairs) // 2, *pairs, *keys)
 
     def forget(self, destination: str, repository: Repository, reference: Reference) -> None:
         """Forgets what we put there."""
@@ -313,7 +313,7 @@ class Fleet:
             "manifest": manifest_raw,
         }
         with answering():
-            self._redis.xadd(f"{PREFIX}deleted", entry, maxlen=_DELETIONS_KEPT)  # type: ignore[arg-type]
+            self._redis.xadd(DELETED, entry, maxlen=_DELETIONS_KEPT)  # type: ignore[arg-type]
 
 
 def _copies(destination: str, repository: Repository) -> str:

@@ -22,7 +22,8 @@ from replicator.oci import Digest, Repository
 FLIGHT_S = 2.0
 _RENEWED_EVERY_S = 0.5
 _BROUGHT_KEPT = 10_000
-_LOCATION_TTL_S = 7 * 24 * 3600
+LOCATION_TTL_S = 7 * 24 * 3600
+"""For how long it is remembered where a blob was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class Flights:
             return
         try:
             with answering():
-                self._land(destination, self._token, repository, _LOCATION_TTL_S, *digests)
+                self._land(destination, self._token, repository, LOCATION_TTL_S, *digests)
         finally:
             with self._change:
                 self._held.difference_update(_names(destination, digests))
