@@ -4,7 +4,6 @@ They compute the names of the keys they touch, so the ledger needs a single prim
 Redis transport does too. Times come from Redis alone (`TIME`), so the clocks of the fleet do not matter.
 """
 
-import functools
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -12,13 +11,15 @@ from typing import Any
 import redis
 
 Script = Callable[..., Any]
-_PRELUDE = "prelude"
+# Read with the code that calls them: an upgrade in place changes the files below a process that runs.
+_FILES = {
+    file.name: file.read_text(encoding="utf-8") for file in (files("replicator.ledger") / "lua").iterdir()
+}
 
 
 def source(name: str) -> str:
     """The text of a script: the shared prelude and the file of that name."""
-    folder = files("replicator.ledger") / "lua"
-    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (_PRELUDE, name))
+    return f"{_FILES['prelude.lua']}\n{_FILES[f'{name}.lua']}"
 
 
 class Scripts:
@@ -28,16 +29,10 @@ class Scripts:
         self._redis = client
 
     def script(self, name: str) -> Script:
-        """A function that runs the script `name` with its arguments as ARGV and returns what the script does.
-
-        The file is read at the first call: most processes need a few scripts only.
-        """
-
-        @functools.cache
-        def registered() -> Script:
-            return self._redis.register_script(source(name))
+        """A function that runs the script `name` with its arguments as ARGV and returns what the script does."""
+        registered: Script = self._redis.register_script(source(name))
 
         def run(*arguments: str | bytes | float) -> Any:
-            return registered()(args=list(arguments))
+            return registered(args=list(arguments))
 
         return run
