@@ -13,6 +13,7 @@ from typing import Any
 import redis
 import redis.asyncio
 
+from replicator.errors import LedgerUnavailable
 from replicator.ledger.connect import unavailable
 from replicator.ledger.inbox import STREAM
 
@@ -43,11 +44,16 @@ class Recorder:
         """
         fields = ("registry", registry, "content_type", content_type, "body", body, "trace", trace or "")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(("XADD", STREAM, "*", *fields), len(body), loop.create_future())
-        self._waiting.append(waiting)
+        entry: asyncio.Future[str] = loop.create_future()
+        self._waiting.append(_Waiting(("XADD", STREAM, "*", *fields), len(body), entry))
         if self._writing is None:
             self._writing = loop.create_task(self._write())
-        return await waiting.entry
+        try:
+            return await entry
+        finally:
+            del (
+                entry
+            )  # what it raises holds this frame, and with it the body: no circle, they would stay for long
 
     async def _write(self) -> None:
         try:
@@ -69,20 +75,25 @@ class Recorder:
         return batch
 
     async def _send(self, batch: list[_Waiting]) -> None:
-        try:
-            answers = await self._answers(batch)
-        except redis.exceptions.RedisError as exc:
-            answers = [exc] * len(batch)
-        for waiting, answer in zip(batch, answers, strict=True):
+        for waiting, answer in zip(batch, await self._answers(batch), strict=True):
             if waiting.entry.done():
                 continue  # it gave up meanwhile
-            if isinstance(answer, Exception):
-                waiting.entry.set_exception(unavailable(answer))
+            if isinstance(answer, LedgerUnavailable):
+                waiting.entry.set_exception(answer)
             else:
-                waiting.entry.set_result(str(answer))
+                waiting.entry.set_result(answer)
 
-    async def _answers(self, batch: list[_Waiting]) -> list[Any]:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for waiting in batch:
-                pipe.execute_command(*waiting.command)
-            return await pipe.execute(raise_on_error=False)
+    async def _answers(self, batch: list[_Waiting]) -> list[str | LedgerUnavailable]:
+        # What the library raises holds, by its traceback, frames with all these bodies. One of these that held it would
+        # keep them until garbage is collected, which is seldom: while Redis is away, that would fill the memory.
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for waiting in batch:
+                    pipe.execute_command(*waiting.command)
+                answers: list[Any] = await pipe.execute(raise_on_error=False)
+        except redis.exceptions.RedisError as exc:
+            return [unavailable(exc) for _ in batch]
+        return [
+            unavailable(answer.with_traceback(None)) if isinstance(answer, Exception) else str(answer)
+            for answer in answers
+        ]

@@ -1,6 +1,9 @@
 """The way into the inbox: one wait for the disk for many, and each hears of its own entry."""
 
 import asyncio
+import contextlib
+import gc
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -127,3 +130,44 @@ def test_a_redis_that_is_away_refuses_everyone_who_waits(server: Server) -> None
             server.start()
 
     assert [type(answer) for answer in recording(server, lose)] == [LedgerUnavailable] * 3
+
+
+@pytest.mark.parametrize("state", ["full", "away", "silent"])
+def test_a_body_that_was_refused_is_not_kept_until_garbage_is_collected(server: Server, state: str) -> None:
+    body = b"x" * 1000
+
+    async def refused(recorder: Recorder) -> None:
+        await put(recorder, b"before")
+        break_redis(server, state)
+        with contextlib.suppress(LedgerUnavailable, TimeoutError):
+            async with asyncio.timeout(0.5):
+                await put(recorder, body)
+        for _ in range(40):
+            if sys.getrefcount(body) == before:
+                return
+            await asyncio.sleep(0.1)  # the recorder gives up later than who asked
+
+    before = sys.getrefcount(body)
+    gc.disable()
+    try:
+        recording(server, refused)
+        assert sys.getrefcount(body) == before
+    finally:
+        gc.enable()
+        mend_redis(server, state)
+
+
+def break_redis(server: Server, state: str) -> None:
+    if state == "full":
+        connect(server.url).config_set("maxmemory", 1)
+    elif state == "away":
+        server.kill()
+    else:
+        connect(server.url).client_pause(1500)  # longer than the recorder waits; it ends by itself
+
+
+def mend_redis(server: Server, state: str) -> None:
+    if state == "full":
+        connect(server.url).config_set("maxmemory", 0)
+    elif state == "away":
+        server.start()
