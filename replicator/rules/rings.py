@@ -6,14 +6,16 @@ depends on the repository and the tag. `disputes` finds what can be found before
 witnesses as collisions are; should rules disagree all the same, a person decides.
 """
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from replicator.oci import Repository, Tag
 from replicator.rules.collisions import common_tag, names_to_try
+from replicator.rules.filters import FilterType
 from replicator.rules.links import Place
 from replicator.rules.matching import takes_name, takes_tag
 from replicator.rules.namespace import destination_repository
@@ -23,6 +25,7 @@ T = TypeVar("T")
 
 _PLACES = 100
 """How many places copies are followed to."""
+_SPELLED = re.compile(r"([^*?\[{\\/]+)(?:/|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,17 +105,49 @@ def _witnessed(rules: RuleSet) -> Iterator[tuple[Ring, str]]:
     seen = set()
     if not any(rule.conflict for rule in rules.rules):
         return
-    for rule in filter(lambda rule: rule.enabled and _may_return(rules, rule.source), rules.rules):
-        tags = dict.fromkeys(filter(None, (common_tag(rule, other) for other in rules.rules)))
-        for name, tag in product(names_to_try(rule), tags):
+    returning = {name for name in {rule.source for rule in rules.rules} if _may_return(rules, name)}
+    headed = [(_head(rule), rule) for rule in rules.rules if _carries_changes(rule)]
+    for rule in filter(lambda rule: rule.enabled and rule.source in returning, rules.rules):
+        for name in names_to_try(rule):
             try:
                 start = (rule.source, Repository(name))
             except ValueError:
                 continue
-            found = ring(rules, start, tag)
-            if found and found.stated and found not in seen:
-                seen.add(found)
-                yield found, f"{rule.source}/{name}:{tag}"
+            near = _near(headed, start)
+            if not any(other.conflict for other in near):
+                continue
+            # Few, where there are many rules: each question about a tag goes to all of them.
+            around = replace(rules, rules=near)
+            for tag in dict.fromkeys(filter(None, (common_tag(rule, other) for other in near))):
+                found = ring(around, start, tag)
+                if found and found.stated and found not in seen:
+                    seen.add(found)
+                    yield found, f"{rule.source}/{name}:{tag}"
+
+
+def _near(headed: Sequence[tuple[str, Rule]], start: Place) -> tuple[Rule, ...]:
+    """The rules by which something of that place may go on, whatever its tag is."""
+    near: dict[str, Rule] = {}
+
+    def ends(place: Place) -> set[Place]:
+        head = place[1].partition("/")[0]
+        rules = [rule for its_head, rule in headed if its_head in ("", head) and rule.source == place[0]]
+        going = [rule for rule in rules if takes_name(rule, place[1])]
+        near.update((rule.name, rule) for rule in going)
+        return set().union(*(_landings(rule, place[1]) for rule in going))
+
+    _reachable(start, ends)
+    return tuple(rule for _, rule in headed if rule.name in near)
+
+
+def _head(rule: Rule) -> str:
+    """The first component of every name that the rule takes, "" if its patterns do not spell it out."""
+    for item in rule.filters:
+        if item.type is FilterType.NAME and not item.excludes:
+            spelled = _SPELLED.match(str(item.value))
+            if spelled:
+                return spelled[1]
+    return ""
 
 
 def _may_return(rules: RuleSet, registry: str) -> bool:
@@ -128,17 +163,21 @@ def _may_return(rules: RuleSet, registry: str) -> bool:
 
 def _targets(rules: Iterable[Rule], start: Place, tag: Tag) -> set[Place]:
     """Where the tag of that place is copied to by these rules."""
-    found = set()
+    found: set[Place] = set()
     for rule in rules:
         if rule.source != start[0] or not _carries_changes(rule) or not takes_tag(rule, tag):
             continue
-        if not takes_name(rule, start[1]):
-            continue
-        for there in rule.destinations:
-            try:
-                found.add((there.registry, destination_repository(there, start[1])))
-            except ValueError:
-                continue
+        if takes_name(rule, start[1]):
+            found |= _landings(rule, start[1])
+    return found
+
+
+def _landings(rule: Rule, repository: Repository) -> set[Place]:
+    """Where the rule copies that repository to."""
+    found = set()
+    for there in rule.destinations:
+        with suppress(ValueError):
+            found.add((there.registry, destination_repository(there, repository)))
     return found
 
 

@@ -1,9 +1,12 @@
 from dataclasses import replace
 
+import pytest
+
 from replicator.oci import Repository, Tag
 from replicator.rules import (
     Conflict,
     ConflictRule,
+    Decoration,
     Destination,
     Filter,
     FilterType,
@@ -13,7 +16,9 @@ from replicator.rules import (
     disputes,
     idle_conflicts,
     ring,
+    rings,
 )
+from replicator.rules.collisions import common_tag
 
 API, V1 = Repository("team/api"), Tag("v1")
 MANUAL = Conflict(ConflictRule.MANUAL)
@@ -166,3 +171,40 @@ def test_the_first_of_an_order_weighs_most() -> None:
     assert Conflict().weight("eu") == 0
     assert str(order) == "priority: [eu, us]"
     assert str(MANUAL) == "manual"
+
+
+def test_many_rules_beside_a_ring_are_asked_about_no_tag_of_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[Rule, Rule]] = []
+
+    def counted(one: Rule, other: Rule) -> Tag | None:
+        asked.append((one, other))
+        return common_tag(one, other)
+
+    monkeypatch.setattr(rings, "common_tag", counted)
+    aside = [replace(rule("eu", "us", names=f"team{number}/**"), name=f"r{number}") for number in range(50)]
+
+    assert len(wrong(*aside, rule("eu", "us", conflict=MANUAL), rule("us", "eu", conflict=Conflict()))) == 1
+    assert len(asked) < 20
+
+
+@pytest.mark.parametrize(
+    "names", ["**", "team", "team/**", "t*/api", "{team,other}/**", "team/{api,web}", ""]
+)
+def test_rules_that_disagree_are_found_whatever_their_patterns_spell(names: str) -> None:
+    forth, back = (
+        rule("eu", "us", conflict=MANUAL, names=names),
+        rule("us", "eu", conflict=Conflict(), names="**"),
+    )
+    spared = Filter(FilterType.NAME, "spared/**", Decoration.EXCLUDES)
+
+    for pair in (
+        (forth, replace(back, filters=(spared, *back.filters))),
+        (replace(forth, filters=(spared, *forth.filters)), back),
+    ):
+        assert {name for name, _ in wrong(*pair)} == {"from-us"}
+
+
+def test_where_no_rule_states_anything_there_is_nothing_to_find() -> None:
+    assert wrong(rule("eu", "us"), rule("us", "eu")) == []
