@@ -36,6 +36,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--redispatch", type=float, default=8.0, help="REPLICATOR_REDISPATCH_S")
     parser.add_argument("--grace", type=float, default=5.0, help="delete_grace of the rule")
     parser.add_argument("--kill-sources", action="store_true", help="sources die too, and a resync repairs")
+    parser.add_argument(
+        "--patience", type=float, default=600.0, help="seconds in which all has to be in line afterwards"
+    )
     parser.add_argument("--log-level", default="info")
     return parser.parse_args()
 
@@ -57,7 +60,8 @@ def _run(seed: int, options: argparse.Namespace) -> bool:
     )
     directory = Path(tempfile.mkdtemp(prefix=f"chaos-{seed}-"))
     began = time.monotonic()
-    report = chaos(directory, Plan(seed, options.events, options.per_second, mix, tuning))
+    plan = Plan(seed, options.events, options.per_second, mix, tuning, quiesces_within_s=options.patience)
+    report = chaos(directory, plan)
     _tell(report, directory, time.monotonic() - began)
     return not report.wrong
 
