@@ -14,10 +14,11 @@ from typing import Any
 
 import redis
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Channel, SentinelChannel, SentinelTransport, Transport
+from kombu.transport.redis import Channel, SentinelChannel, SentinelTransport
 
 from replicator.broker import TASK
 from replicator.ledger.connect import PREFIX
+from workers.connection import LoneTransport
 
 log = logging.getLogger(__name__)
 
@@ -116,13 +117,13 @@ class _SentinelChannel(SentinelChannel):
         return _Client
 
 
-class WatchfulTransport(Transport):
+class WatchfulTransport(LoneTransport):
     """kombu's transport over Redis, with the look at each message."""
 
     Channel = _Channel
 
 
-class WatchfulSentinelTransport(SentinelTransport):
+class WatchfulSentinelTransport(LoneTransport, SentinelTransport):
     """The same for a Redis that Sentinels know."""
 
     Channel = _SentinelChannel
