@@ -51,9 +51,8 @@ class Recorder:
         try:
             return await entry
         finally:
-            del (
-                entry
-            )  # what it raises holds this frame, and with it the body: no circle, they would stay for long
+            # What it raises holds this frame, and so the body: in a circle they would stay until garbage is collected.
+            del entry
 
     async def _write(self) -> None:
         try:
