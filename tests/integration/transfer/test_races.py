@@ -292,16 +292,18 @@ def test_a_job_that_was_taken_over_is_checked_again(world: World) -> None:
     assert world.shown(world.ledger.view.job_view(world.job().id)).outcome == "unchanged"
 
 
+def overtake(world: World) -> None:
+    """The lease runs out, and others finish the job."""
+    world.expire(world.job())
+    world.work(world.job())
+    world.settle()
+    assert world.ledger.job(world.job().id) is None
+
+
 def test_a_worker_that_wakes_up_after_its_lease_makes_the_job_come_again(world: World) -> None:
     world.push("eu", "v1", OLD)
 
-    def overtake() -> None:
-        world.expire(world.job())
-        world.work(world.job())
-        world.settle()
-        assert world.ledger.job(world.job().id) is None
-
-    once(world["us"], "PUT", "manifests/v1", overtake)
+    once(world["us"], "PUT", "manifests/v1", lambda: overtake(world))
     world.run(world.job())
 
     # It wrote, and learnt only afterwards that it no longer might: somebody has to look once more.
@@ -314,14 +316,11 @@ def test_a_worker_that_wakes_up_after_its_lease_makes_the_job_come_again(world: 
 def test_a_worker_that_fails_after_its_lease_makes_the_job_come_again(world: World, status: int) -> None:
     world.push("eu", "v1", OLD)
 
-    def overtake() -> None:
-        world.expire(world.job())
-        world.work(world.job())
-        world.settle()
-        assert world.ledger.job(world.job().id) is None
+    def overtake_and_fail() -> None:
+        overtake(world)
         world["eu"].fail("HEAD", "manifests/v1", times=100, status=status)
 
-    once(world["us"], "PUT", "manifests/v1", overtake)
+    once(world["us"], "PUT", "manifests/v1", overtake_and_fail)
     world.tell(world.job())
     world.work(world.job())
 
