@@ -238,10 +238,12 @@ class Attempt:
         JOBS.labels(self.rule.name, job.destination, result.outcome).inc()
         # Redis' time at the claim, and ours from then on.
         waited_s = max(0.0, claim.claimed_at - claim.since + time.monotonic() - self.began)
-        if result.outcome in (Outcome.COPIED, Outcome.DELETED):
-            if claim.was_lost:
-                SWEEP_REPAIRS.labels(self.rule.name, job.destination).inc()
+        is_change = result.outcome in (Outcome.COPIED, Outcome.DELETED)
+        is_repaired = is_change and claim.was_lost
+        if is_change:
             PROPAGATION_SECONDS.labels(self.rule.name, job.destination).observe(waited_s)
+        if is_repaired:
+            SWEEP_REPAIRS.labels(self.rule.name, job.destination).inc()
         log.log(
             logging.WARNING if result.outcome in (Outcome.FAILED, Outcome.BLOCKED) else logging.INFO,
             "job ended",
@@ -254,5 +256,6 @@ class Attempt:
                 "lag_s": round(waited_s, 3),
                 "attempts": claim.attempts,
                 **self.moved.as_log,
+                **({"repaired": True} if is_repaired else {}),
             },
         )

@@ -78,6 +78,10 @@ class Checker:
         with contextlib.closing(self._world.redis.client()) as redis:
             return sum(1 for _ in redis.scan_iter("replicator:sweep:*", 1000))
 
+    def repairs(self) -> int:
+        """How often a worker said that it brought in line what no event told of."""
+        return sum(log.read_text().count(" repaired=True") for log in self._world.logs())
+
     def is_in_line(self) -> bool:
         """Whether nothing differs, at a glance."""
         with contextlib.suppress(OSError, ValueError):

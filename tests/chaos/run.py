@@ -46,6 +46,8 @@ class Report:
     quiesced_s: float
     sweeps: int
     """How often the product compared by itself: where a source died, it may have lost notifications."""
+    repairs: int
+    """How many references that brought in line."""
     repaired: int
     """What a resync had to bring in line after that."""
     verdict: Verdict
@@ -67,8 +69,9 @@ class Report:
         return [
             f"seed {self.plan.seed}: {self.plan.events} events in {self.load_s:.0f} s ({steps})",
             f"{self.faults.total()} faults ({faults}), {self.restarts} restarts",
-            f"in line {self.quiesced_s:.1f} s later, {self.repaired} by a resync, {self.sweeps} sweeps;"
-            f" {self.verdict.tags} tags read back, {self.verdict.uploads} uploads left behind, {len(self.wrong)} wrong",
+            f"in line {self.quiesced_s:.1f} s later, {self.repaired} by a resync, {self.repairs} by"
+            f" {self.sweeps} sweeps; {self.verdict.tags} tags read back, {self.verdict.uploads} uploads left behind,"
+            f" {len(self.wrong)} wrong",
             *(f"  {flaw}" for flaw in self.wrong[:30]),
         ]
 
@@ -99,6 +102,7 @@ def chaos(directory: Path, plan: Plan) -> Report:
             load_s,
             quiesced_s,
             checker.sweeps(),
+            checker.repairs(),
             repaired,
             verdict,
             canaries.leaks(canaries.stored(world)),

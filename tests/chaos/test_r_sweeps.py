@@ -104,6 +104,11 @@ def test_r6_a_registry_that_restarts_has_what_it_forgot_to_tell_copied(world: Wo
     world.replicator.settle()
     assert repairs(world, "quiet") == before + 2
     assert "a registry that restarted" in world.replicator.said
+    repaired = [line for line in world.replicator.said.splitlines() if "repaired=True" in line]
+    assert {tag for tag in ("v1", "v2", "v3", "v4") for line in repaired if f"|quiet/app|{tag} " in line} == {
+        "v2",
+        "v3",
+    }
 
 
 def test_r6_what_nobody_told_is_found_by_the_next_sweep_and_counted(world: World) -> None:
